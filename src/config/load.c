@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config/load.c - the steps in order: read, join, bind. */
+#include "config/bind.h"
+
+#include "base/check.h"
+
+#include <stdlib.h>
+
+static struct config *
+config_new(const struct option_object *type)
+{
+    struct config *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->type = type;
+    arena_init(&c->arena, NULL, 0, CONFIG_ARENA_MAX);
+    return c;
+}
+
+void
+config_free(struct config *c)
+{
+    if (!c)
+        return;
+    marks_free(&c->marks);
+    arena_free(&c->arena);
+    free(c);
+}
+
+/* The paths of the files, which outlive the report. */
+static bool
+keep_paths(struct config *c, const struct config_report *r)
+{
+    c->files = arena_calloc(&c->arena, r->n_files + 1, sizeof(*c->files));
+    if (!c->files)
+        return false;
+    for (; c->n_files < r->n_files; c->n_files++) {
+        c->files[c->n_files].path = arena_copy(&c->arena, r->files[c->n_files].path);
+        if (!c->files[c->n_files].path.at)
+            return false;
+    }
+    return true;
+}
+
+/* True when the configuration is whole. */
+static bool
+finish(struct loader *l, struct config_node *tree, const struct option_object *type)
+{
+    if (!tree || l->failed)
+        return false;
+    l->config->tree = tree;
+    l->defaults = merge_take(tree, SLICE("defaults"));
+    if (!bind_root(l, type, tree) || l->failed)
+        return false;
+    if (!keep_paths(l->config, l->report))
+        return tree_no_memory(l);
+    marks_finish(&l->config->marks);
+    return true;
+}
+
+/* text.at NULL: the name is a path to be read. */
+static struct config *
+load(const char *name, struct slice text, const struct option_object *type,
+     const struct config_source *source, struct config_report *report)
+{
+    struct loader l = {.source = source ? source : &config_source_system, .report = report};
+    size_t errors = report->errors;
+    struct config_node *tree;
+
+    l.config = config_new(type);
+    if (!l.config) {
+        tree_no_memory(&l);
+        return NULL;
+    }
+    tree = text.at ? include_text(&l, name, text) : include_file(&l, name);
+    if (finish(&l, tree, type) && report->errors == errors)
+        return l.config;
+    config_free(l.config);
+    return NULL;
+}
+
+struct config *
+config_load_file(const char *path, const struct option_object *type,
+                 const struct config_source *source, struct config_report *report)
+{
+    return load(path, (struct slice){NULL, 0}, type, source, report);
+}
+
+struct config *
+config_load_text(const char *name, struct slice text, const struct option_object *type,
+                 const struct config_source *source, struct config_report *report)
+{
+    return load(name, text.at ? text : SLICE(""), type, source, report);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * edge/edge.h - where clients are met: listeners, their connections, and the loop from head to access log.
+ *
+ *     client.c       a connection: accepted, parked, served, closed
+ *     serve.c        one exchange after the other on a connection's fiber
+ *     request.c      from a parsed head to an exchange; forwarded.c: who the client is
+ *     client_body.c  the request's body as a source
+ *     send.c         the response, head and body
+ *     upgrade.c      connections that became tunnels
+ *     access_log.c   the record at the end
+ *
+ * Threads  everything here belongs to one worker, but for struct snapshot, which all read.
+ */
+#ifndef EDGE_EDGE_H
+#define EDGE_EDGE_H
+
+#include "edge/access_log.h"
+#include "exchange/route.h"
+#include "runtime/sock.h"
+
+/* What the configuration says of a listener. */
+struct listener_config {
+    struct slice       address_text; /* as written */
+    union address      address;
+    struct slice       name;
+    struct option_list trusted_proxies; /* of struct network */
+    bool               proxy_protocol;
+    int64_t            backlog;
+    uint64_t           head_timeout_us;
+    uint64_t           idle_timeout_us;
+    int64_t            requests; /* per connection; 0: no limit */
+    uint64_t           max_head;
+    uint64_t           max_target;
+    int64_t            max_fields;
+};
+
+extern const struct option_object listener_object;
+
+/* All that a configuration means, ready to serve.  Immutable; made and freed on the control thread. */
+struct snapshot {
+    struct config     *config;
+    struct route_set  *routes;
+    struct option_list listeners; /* of struct listener_config */
+    struct option_list logs;      /* of struct access_log, opened */
+    _Atomic uint32_t   refs;      /* workers that use it, and the control thread */
+    void             (*unused)(struct snapshot *s); /* the last reference is gone; any thread */
+};
+
+/* ------------------------------------------------------------------ a worker's edge */
+
+struct edge;
+
+struct edge_counters {
+    uint64_t connections; /* accepted so far */
+    uint64_t open;        /* now */
+    uint64_t exchanges;   /* finished so far */
+    uint64_t tunnels;     /* now */
+    uint64_t refused;     /* connections, for want of descriptors or over the limit */
+};
+
+/* On the worker's thread, after loop_init().  max_connections: of this worker. NULL: out of memory. */
+struct edge *edge_new(unsigned worker, uint64_t max_connections);
+/* A new snapshot for the exchanges to come (takes a reference).  fds: a listening descriptor for each
+ * listener, which the edge takes over; -1 where it has that listener already. */
+void edge_use(struct edge *e, struct snapshot *s, const int *fds);
+/* No new connections; parked ones close; those in an exchange close after it. */
+void edge_drain(struct edge *e);
+/* After draining: nothing is left. */
+bool edge_is_empty(const struct edge *e);
+/* Ends what is left at once. */
+void edge_cut(struct edge *e);
+void edge_free(struct edge *e);
+const struct edge_counters *edge_counters(const struct edge *e);
+
+#endif

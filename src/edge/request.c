@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * edge/request.c - from a parsed HTTP/1 head to the request of an exchange.
+ *
+ * The target is normalised once, here, for matching; hop-by-hop fields end here (RFC 9110 7.6.1).
+ */
+#include "edge/client.h"
+
+static bool
+refuse(struct serving *s, unsigned status, enum reason reason, const char *words)
+{
+    exchange_refuse(&s->x, status, reason, "%s", words);
+    s->x.close_client = true;
+    return false;
+}
+
+/* Max-Forwards (RFC 9110 7.6.2): at zero we are the final recipient of TRACE and OPTIONS. */
+static bool
+count_forwards(struct serving *s)
+{
+    struct request *q = &s->x.request;
+    struct field *f;
+    uint64_t left;
+
+    if (q->method != METHOD_OPTIONS && q->method != METHOD_TRACE)
+        return true;
+    f = fields_get(&q->fields, FIELD_MAX_FORWARDS);
+    if (!f || !slice_to_u64(f->value, 1000, &left))
+        return true;
+    if (left == 0) {
+        exchange_respond(&s->x, 200, (struct slice){NULL, 0}, (struct slice){NULL, 0});
+        return false;
+    }
+    f->value = arena_printf(&s->x.arena, "%llu", (unsigned long long) left - 1);
+    return true;
+}
+
+static bool
+make_target(struct serving *s)
+{
+    struct request *q = &s->x.request;
+    struct authority authority;
+    enum err e = target_parse(s->head.target, q->method == METHOD_CONNECT, q->method == METHOD_OPTIONS,
+                              &s->x.arena, &q->target);
+
+    if (e == ERR_NO_MEMORY)
+        return refuse(s, 503, REASON_OUT_OF_MEMORY, "target");
+    if (e != OK)
+        return refuse(s, 400, REASON_BAD_REQUEST, "malformed request target");
+    q->authority = s->head.host;
+    if (q->authority.n == 0)
+        return true;
+    e = authority_parse(q->authority, &s->x.arena, &authority);
+    if (e != OK)
+        return refuse(s, 400, REASON_BAD_REQUEST, "malformed host");
+    q->host = authority.host;
+    q->port = authority.port;
+    return true;
+}
+
+/* The absolute form's authority is what Host must say (RFC 9112 3.2.2). */
+static void
+fix_host(struct serving *s)
+{
+    struct request *q = &s->x.request;
+    struct field *host = fields_get(&q->fields, FIELD_HOST);
+
+    if (host && slice_is_present(q->target.authority) && q->method != METHOD_CONNECT)
+        host->value = q->target.authority;
+}
+
+bool
+request_make(struct serving *s)
+{
+    struct exchange *x = &s->x;
+    struct request *q = &x->request;
+
+    x->times.started_us = loop_now_us();
+    q->method = s->head.method;
+    q->method_token = s->head.method_token;
+    q->version = 10 + s->head.minor;
+    q->fields = s->head.fields;
+    q->upgrade = s->head.upgrade;
+    q->expect_continue = s->head.expect_continue;
+    q->target.raw = s->head.target;
+    x->client_address = s->facts.peer;
+    x->client_ip = s->facts.peer_text;
+    x->scheme = s->facts.secure ? SLICE("https") : SLICE("http");
+    if (!make_target(s))
+        return false;
+    if (q->method == METHOD_CONNECT)
+        return refuse(s, 501, REASON_UNSUPPORTED, "CONNECT makes no sense to a reverse proxy");
+    fix_host(s);
+    q->te_trailers = fields_has(&q->fields, FIELD_TE) &&
+                     fields_list_has(&q->fields, FIELD_TE, SLICE("trailers"));
+    if (!fields_remove_hop_by_hop(&q->fields))
+        return refuse(s, 400, REASON_BAD_REQUEST, h1_fault_words(H1_BAD_CONNECTION));
+    if (fields_has(&q->fields, FIELD_EXPECT) && !q->expect_continue) {
+        struct slice expect = fields_value(&q->fields, FIELD_EXPECT);
+
+        if (slice_is_present(expect) && !slice_eq_nocase(expect, SLICE("100-continue")))
+            return refuse(s, 417, REASON_UNSUPPORTED, "unknown expectation");
+        fields_remove(&q->fields, FIELD_EXPECT);
+    }
+    if (s->head.framing != H1_NO_BODY) {
+        q->body = s->client_body = client_body_new(s);
+        if (!q->body)
+            return refuse(s, 503, REASON_OUT_OF_MEMORY, "body");
+    }
+    return count_forwards(s);
+}

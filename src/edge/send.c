@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * edge/send.c - the response on its way to the client (RFC 9112 6).
+ *
+ * A body whose next bytes are in memory leaves together with its head, in one system call.  A response that
+ * breaks off ends visibly incomplete: short of its Content-Length, without its last chunk, or by a reset.
+ */
+#include "base/clock.h"
+#include "edge/client.h"
+#include "http/date.h"
+
+enum { HEAD_ON_STACK = 2048, HEAD_MAX = 128 * 1024 };
+
+enum framing { FRAME_NONE, FRAME_LENGTH, FRAME_CHUNKED, FRAME_CLOSE };
+
+static struct slice
+date_now(struct edge *e)
+{
+    uint64_t second = loop_now_us() / 1000000;
+
+    if (second != e->date_second || e->date[0] == '\0') {
+        e->date_second = second;
+        http_date_write(e->date, (int64_t) (clock_wall_us() / 1000000));
+    }
+    return slice_of(e->date, HTTP_DATE_LENGTH);
+}
+
+static void
+put_status(struct text *out, unsigned status, struct slice reason)
+{
+    char digits[4] = {(char) ('0' + status / 100), (char) ('0' + status / 10 % 10),
+                      (char) ('0' + status % 10), ' '};
+
+    if (reason.n == 0)
+        reason = status_phrase(status);
+    text_literal(out, "HTTP/1.1 ");
+    text_put(out, slice_of(digits, sizeof(digits)));
+    text_put(out, reason);
+    text_literal(out, "\r\n");
+}
+
+static void
+put_fields(struct text *out, const struct fields *f, bool without_length)
+{
+    for (uint32_t i = 0; i < f->n; i++) {
+        if (without_length && f->at[i].id == FIELD_CONTENT_LENGTH)
+            continue;
+        text_put(out, f->at[i].name);
+        text_literal(out, ": ");
+        text_put(out, f->at[i].value);
+        text_literal(out, "\r\n");
+    }
+}
+
+static enum framing
+choose_framing(const struct serving *s)
+{
+    const struct exchange *x = &s->x;
+
+    if (status_has_no_body(x->response.status) || x->request.method == METHOD_HEAD)
+        return FRAME_NONE;
+    if (!x->response.body || x->response.body->length != BODY_LENGTH_UNKNOWN)
+        return FRAME_LENGTH;
+    return x->request.version >= 11 ? FRAME_CHUNKED : FRAME_CLOSE;
+}
+
+static void
+put_framing(struct text *out, const struct exchange *x, enum framing framing)
+{
+    if (framing == FRAME_LENGTH) {
+        text_literal(out, "Content-Length: ");
+        text_u64(out, x->response.body ? (uint64_t) x->response.body->length : 0);
+        text_literal(out, "\r\n");
+    } else if (framing == FRAME_CHUNKED) {
+        text_literal(out, "Transfer-Encoding: chunked\r\n");
+    } else if (x->request.method == METHOD_HEAD && !fields_has(&x->response.fields, FIELD_CONTENT_LENGTH) &&
+               x->response.body && x->response.body->length > 0) {
+        /* An answer of our own to HEAD says how long it would be. */
+        text_literal(out, "Content-Length: ");
+        text_u64(out, (uint64_t) x->response.body->length);
+        text_literal(out, "\r\n");
+    }
+}
+
+static void
+put_head(struct text *out, struct serving *s, enum framing framing, bool keep_alive)
+{
+    const struct exchange *x = &s->x;
+    const struct fields *f = &x->response.fields;
+    bool no_length = framing != FRAME_NONE || x->response.status == 204 || x->response.status < 200;
+
+    put_status(out, x->response.status, x->response.reason);
+    put_fields(out, f, no_length);
+    if (!fields_has(f, FIELD_DATE)) {
+        text_literal(out, "Date: ");
+        text_put(out, date_now(client_edge(s->conn)));
+        text_literal(out, "\r\n");
+    }
+    if (slice_is_present(x->relay.upstream) && x->fault.reason == REASON_NONE)
+        text_literal(out, "Via: 1.1 maitred\r\n");
+    put_framing(out, x, framing);
+    if (x->response.status == 101) {
+        text_literal(out, "Connection: Upgrade\r\nUpgrade: ");
+        text_put(out, x->response.upgrade);
+        text_literal(out, "\r\n");
+    } else if (!keep_alive) {
+        text_literal(out, "Connection: close\r\n");
+    } else if (x->request.version == 10) {
+        text_literal(out, "Connection: keep-alive\r\n");
+    }
+    text_literal(out, "\r\n");
+}
+
+static void
+note_send_failure(struct exchange *x, enum err e)
+{
+    if (e == ERR_TIMEOUT) {
+        exchange_fault(x, REASON_CLIENT_STALLED, e, "while sending the answer");
+        x->fault.limit = &x->timeouts->send_us;
+        x->fault.limit_name = "timeouts.send";
+    } else {
+        exchange_fault(x, REASON_CLIENT_GONE, e, "while sending the answer");
+    }
+}
+
+static bool
+send_vectors(struct serving *s, struct iovec *iov, int n)
+{
+    enum err e = sock_send(&s->conn->sock, iov, n, s->x.timeouts->send_us);
+
+    if (e == OK)
+        return true;
+    s->broken = true;
+    note_send_failure(&s->x, e);
+    return false;
+}
+
+/* The end of a chunked body; false when there is no memory. */
+static bool
+make_end(struct exchange *x, struct iovec *iov)
+{
+    const struct fields *trailers = x->response.body->trailers;
+    char *out, *at;
+
+    if (!trailers || trailers->n == 0) {
+        *iov = (struct iovec){"0\r\n\r\n", 5};
+        return true;
+    }
+    out = at = arena_alloc(&x->arena, 5 + h1_fields_size(trailers));
+    if (!out)
+        return false;
+    memcpy(at, "0\r\n", 3);
+    at = h1_write_fields(at + 3, trailers);
+    memcpy(at, "\r\n", 2);
+    *iov = (struct iovec){out, (size_t) (at + 2 - out)};
+    return true;
+}
+
+/* One chunk in its framing, behind `n` vectors that are there already; how many there are then. */
+static int
+frame(struct iovec *iov, int n, enum framing framing, struct slice chunk, char *header)
+{
+    if (chunk.n == 0)
+        return n;
+    if (framing == FRAME_CHUNKED)
+        iov[n++] = (struct iovec){header, h1_chunk_header(header, chunk.n)};
+    iov[n++] = (struct iovec){(char *) chunk.at, chunk.n};
+    if (framing == FRAME_CHUNKED)
+        iov[n++] = (struct iovec){"\r\n", 2};
+    return n;
+}
+
+static int
+take_count(int *n)
+{
+    int count = *n;
+
+    *n = 0;
+    return count;
+}
+
+/* What is left to send, and the end of the framing. */
+static bool
+send_last(struct serving *s, struct iovec *iov, int n, enum framing framing)
+{
+    if (framing == FRAME_CHUNKED && !make_end(&s->x, &iov[n++]))
+        return false;
+    return n == 0 || send_vectors(s, iov, n);
+}
+
+/* Head and what is ready of the body in one go, then the rest as it comes. */
+static bool
+send_all(struct serving *s, struct slice head, enum framing framing)
+{
+    struct exchange *x = &s->x;
+    struct body *body = framing == FRAME_NONE ? NULL : x->response.body;
+    struct iovec iov[6] = {{(char *) head.at, head.n}};
+    char header[20];
+    int n = 1;
+
+    while (body) {
+        struct slice chunk = {NULL, 0};
+        enum err e;
+
+        /* The head does not wait for a slow body. */
+        if (n && !body->ready && !send_vectors(s, iov, take_count(&n)))
+            return false;
+        e = body_next(body, &chunk);
+        if (e == ERR_END)
+            break;
+        if (e != OK) {
+            (void) (n && send_vectors(s, iov, n));
+            return false;
+        }
+        x->response_bytes += chunk.n;
+        n = frame(iov, n, framing, chunk, header);
+        if (body->ended)
+            break; /* leaves with the end */
+        if (!send_vectors(s, iov, take_count(&n)))
+            return false;
+        x->started = true;
+    }
+    return send_last(s, iov, n, framing);
+}
+
+bool
+send_response(struct serving *s, bool keep_alive)
+{
+    char stack[HEAD_ON_STACK];
+    enum framing framing = choose_framing(s);
+    struct text head;
+    bool sent;
+
+    if (framing == FRAME_CLOSE)
+        keep_alive = false;
+    if (!keep_alive)
+        s->x.close_client = true;
+    text_fixed(&head, stack, sizeof(stack));
+    put_head(&head, s, framing, keep_alive);
+    if (head.full) {
+        text_init(&head, HEAD_MAX);
+        put_head(&head, s, framing, keep_alive);
+    }
+    sent = !head.full && send_all(s, text_slice(&head), framing);
+    text_free(&head);
+    return sent;
+}
+
+enum err
+send_informational(struct exchange *x, unsigned status, const struct fields *fields)
+{
+    struct serving *s = serving_of(x);
+    char stack[HEAD_ON_STACK];
+    struct text head;
+    struct iovec iov;
+    enum err e;
+
+    if (x->request.version < 11 || (status == 100 && s->continued))
+        return OK;
+    if (status == 100)
+        s->continued = true;
+    text_fixed(&head, stack, sizeof(stack));
+    put_status(&head, status, (struct slice){NULL, 0});
+    if (fields)
+        put_fields(&head, fields, true);
+    text_literal(&head, "\r\n");
+    if (head.full)
+        return OK; /* advice, not an answer */
+    iov = (struct iovec){head.at, head.n};
+    e = sock_send(&s->conn->sock, &iov, 1, x->timeouts->send_us);
+    if (e != OK)
+        s->broken = true;
+    return e;
+}

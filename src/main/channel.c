@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main/channel.c - both ends of the channel between worker and supervisor. */
+#include "main/channel.h"
+
+#include "runtime/sock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ------------------------------------------------------------------ messages with descriptors */
+
+union control {
+    struct cmsghdr header;
+    char           room[CMSG_SPACE(sizeof(int) * CHANNEL_FDS_MAX)];
+};
+
+static ssize_t
+send_with(int channel, const struct channel_reply *reply, const int *fds)
+{
+    union control control = {0};
+    struct iovec iov = {(void *) reply, sizeof(*reply)};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+    if (reply->n) {
+        m.msg_control = control.room;
+        m.msg_controllen = CMSG_SPACE(sizeof(int) * reply->n);
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof(int) * reply->n);
+        memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * reply->n);
+    }
+    return sendmsg(channel, &m, MSG_NOSIGNAL);
+}
+
+static ssize_t
+receive_with(int channel, struct channel_reply *reply, int *fds)
+{
+    union control control = {0};
+    struct iovec iov = {reply, sizeof(*reply)};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.room,
+                       .msg_controllen = sizeof(control.room)};
+    struct cmsghdr *c;
+    ssize_t n;
+
+    do
+        n = recvmsg(channel, &m, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+    if (c && c->cmsg_type == SCM_RIGHTS)
+        memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+    return n;
+}
+
+/* ------------------------------------------------------------------ worker's end */
+
+int
+channel_listen(int channel, const union address *address, int backlog, unsigned n, int *fds)
+{
+    struct channel_request request = {.kind = CHANNEL_LISTEN, .address = *address, .backlog = backlog, .n = n};
+    struct channel_reply reply;
+
+    if (send(channel, &request, sizeof(request), MSG_NOSIGNAL) != (ssize_t) sizeof(request) ||
+        receive_with(channel, &reply, fds) != (ssize_t) sizeof(reply))
+        return EPIPE;
+    return reply.error;
+}
+
+void
+channel_tell(int channel, enum channel_kind kind, const union address *address)
+{
+    struct channel_request request = {.kind = kind};
+
+    if (address)
+        request.address = *address;
+    (void) !send(channel, &request, sizeof(request), MSG_NOSIGNAL);
+}
+
+/* ------------------------------------------------------------------ supervisor's end */
+
+struct kept {
+    struct kept  *next;
+    union address address;
+    unsigned      n;
+    int           fds[CHANNEL_FDS_MAX];
+};
+
+static struct kept *first;
+
+static void
+close_kept(struct kept *k)
+{
+    for (unsigned i = 0; i < k->n; i++)
+        close(k->fds[i]);
+    if (k->address.any.sa_family == AF_UNIX)
+        unlink(k->address.un.sun_path);
+    free(k);
+}
+
+/* One socket for each worker, so that the kernel spreads connections (SO_REUSEPORT); a Unix address has one
+ * socket, which all share. */
+static int
+open_all(struct kept *k, const struct channel_request *request)
+{
+    bool shared = request->address.any.sa_family == AF_UNIX;
+
+    while (k->n < request->n) {
+        int fd = shared && k->n ? dup(k->fds[0])
+                                : sock_listen(&request->address, request->backlog, !shared);
+
+        if (fd < 0)
+            return shared && k->n ? errno : -fd;
+        k->fds[k->n++] = fd;
+    }
+    return 0;
+}
+
+static int
+listen_on(const struct channel_request *request, struct kept **found)
+{
+    struct kept *k;
+    int error;
+
+    for (k = first; k; k = k->next)
+        if (address_eq(&k->address, &request->address)) {
+            *found = k;
+            return 0;
+        }
+    k = calloc(1, sizeof(*k));
+    if (!k)
+        return ENOMEM;
+    k->address = request->address;
+    error = open_all(k, request);
+    if (error) {
+        k->address.any.sa_family = AF_UNSPEC; /* not ours to unlink */
+        close_kept(k);
+        return error;
+    }
+    k->next = first;
+    first = *found = k;
+    return 0;
+}
+
+static void
+forget(const union address *address)
+{
+    for (struct kept **link = &first; *link; link = &(*link)->next)
+        if (address_eq(&(*link)->address, address)) {
+            struct kept *k = *link;
+
+            *link = k->next;
+            close_kept(k);
+            return;
+        }
+}
+
+bool
+channel_serve(int channel, bool *ready)
+{
+    struct channel_request request;
+    struct channel_reply reply = {0};
+    struct kept *k = NULL;
+    ssize_t n = recv(channel, &request, sizeof(request), 0);
+
+    if (n != (ssize_t) sizeof(request) || request.n > CHANNEL_FDS_MAX)
+        return n < 0 && errno == EINTR;
+    switch (request.kind) {
+    case CHANNEL_LISTEN:
+        reply.error = listen_on(&request, &k);
+        reply.n = k ? k->n : 0;
+        return send_with(channel, &reply, k ? k->fds : NULL) > 0;
+    case CHANNEL_FORGET: forget(&request.address); return true;
+    case CHANNEL_READY: *ready = true; return true;
+    }
+    return false;
+}
+
+void
+channel_close_all(void)
+{
+    while (first) {
+        struct kept *k = first;
+
+        first = k->next;
+        close_kept(k);
+    }
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main/commands.h - what the first word of the command line means. */
+#ifndef MAIN_COMMANDS_H
+#define MAIN_COMMANDS_H
+
+#include "base/check.h"
+
+#include <stdbool.h>
+
+struct command {
+    const char *name;
+    const char *usage;
+    const char *summary;
+    /* argv without program and command; the exit status. */
+    int (*run)(const struct command *self, int argc, char **argv);
+};
+
+/* Says what is wrong and how it is used; 2. */
+int command_usage(const struct command *c, const char *wrong);
+
+int command_run(const struct command *self, int argc, char **argv);
+int command_check(const struct command *self, int argc, char **argv);
+int command_proxy(const struct command *self, int argc, char **argv);
+int command_demo(const struct command *self, int argc, char **argv);
+int command_explain(const struct command *self, int argc, char **argv);
+int command_schema(const struct command *self, int argc, char **argv);
+int command_reference(const struct command *self, int argc, char **argv);
+int command_version(const struct command *self, int argc, char **argv);
+
+#endif

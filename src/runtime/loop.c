@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * runtime/loop.c - rounds of a worker: events, timers, ready fibers, what was closed.
+ */
+#include "runtime/loop.h"
+
+#include "runtime/fiber.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { TRIM_US = 500000, TRIM_WORTH = 64 };
+
+__thread struct loop *loop_current;
+
+/* ------------------------------------------------------------------ lent buffers */
+
+static const size_t buffer_bytes[BUFFER_SIZES] = {BUFFER_SMALL_BYTES, BUFFER_LARGE_BYTES};
+
+/* Large ones are mappings, so that giving them back really gives them back. */
+static void *
+buffer_new(unsigned size)
+{
+    void *p;
+
+    if (size == BUFFER_SMALL)
+        return malloc(buffer_bytes[size]);
+    p = mmap(NULL, buffer_bytes[size], PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static void
+buffer_delete(unsigned size, void *p)
+{
+    if (size == BUFFER_SMALL)
+        free(p);
+    else
+        munmap(p, buffer_bytes[size]);
+}
+
+static void
+want_trim(struct loop *l)
+{
+    if (!timer_is_set(&l->trim))
+        timer_set(&l->timers, &l->trim, l->now_us + TRIM_US);
+}
+
+void *
+buffer_take(unsigned size)
+{
+    struct buffer_pool *pool = &loop_current->buffers[size];
+    void *p = pool->free;
+
+    if (!p) {
+        want_trim(loop_current);
+        return buffer_new(size);
+    }
+    pool->free = *(void **) p;
+    if (--pool->count < pool->lowest)
+        pool->lowest = pool->count;
+    return p;
+}
+
+void
+buffer_give(unsigned size, void *buffer)
+{
+    struct buffer_pool *pool = &loop_current->buffers[size];
+
+    *(void **) buffer = pool->free;
+    pool->free = buffer;
+    pool->count++;
+}
+
+/* Frees n of the coldest, which hang at the end of the chain. */
+static void
+buffer_trim(struct buffer_pool *pool, unsigned size, size_t n)
+{
+    void **link = &pool->free;
+    void *p;
+
+    for (size_t keep = pool->count - n; keep > 0; keep--)
+        link = *link;
+    p = *link;
+    *link = NULL;
+    pool->count -= n;
+    while (p) {
+        void *next = *(void **) p;
+
+        buffer_delete(size, p);
+        p = next;
+    }
+}
+
+/* What was not needed since the last time goes back; again until nothing idle is left. */
+static void
+trim(struct timer *t)
+{
+    struct loop *l = container_of(t, struct loop, trim);
+    size_t freed = 0, left = fiber_pool_idle();
+
+    fiber_pool_trim();
+    for (unsigned i = 0; i < BUFFER_SIZES; i++) {
+        struct buffer_pool *pool = &l->buffers[i];
+
+        freed += i == BUFFER_SMALL ? pool->lowest : 0;
+        buffer_trim(pool, i, pool->lowest);
+        pool->lowest = pool->count;
+        left += pool->count;
+    }
+    if (freed > TRIM_WORTH)
+        malloc_trim(64 * 1024);
+    if (left)
+        want_trim(l);
+}
+
+/* ------------------------------------------------------------------ messages */
+
+static void
+run_messages(struct loop *l)
+{
+    uint64_t count;
+    struct message *m;
+    ssize_t n = read(l->mailbox.fd, &count, sizeof(count));
+
+    (void) n;
+    pthread_mutex_lock(&l->lock);
+    atomic_store(&l->woken, false);
+    m = take(&l->first);
+    l->last = &l->first;
+    pthread_mutex_unlock(&l->lock);
+    while (m) {
+        struct message *next = m->next;
+
+        m->run(m);
+        m = next;
+    }
+}
+
+static void
+on_mail(struct io *io)
+{
+    struct loop *l = container_of(io, struct loop, mailbox_io);
+
+    if (io->result == -ECANCELED)
+        return;
+    run_messages(l);
+    CHECK(io_ready(&l->mailbox, io, IO_READABLE, on_mail) == IO_PENDING);
+}
+
+void
+loop_post(struct loop *l, struct message *m)
+{
+    static const uint64_t one = 1;
+    bool wake;
+
+    m->next = NULL;
+    pthread_mutex_lock(&l->lock);
+    *l->last = m;
+    l->last = &m->next;
+    wake = !atomic_exchange(&l->woken, true);
+    pthread_mutex_unlock(&l->lock);
+    if (wake)
+        CHECK(write(l->mailbox.fd, &one, sizeof(one)) == sizeof(one));
+}
+
+/* ------------------------------------------------------------------ the loop */
+
+enum err
+loop_init(struct loop *l, const struct loop_ops *ops, unsigned number)
+{
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    enum err e;
+
+    if (fd < 0)
+        return err_from_errno(errno);
+    memset(l, 0, sizeof(*l));
+    l->ops = ops ? ops : &loop_epoll;
+    l->number = number;
+    l->now_us = clock_monotonic_us();
+    l->trim.fire = trim;
+    l->last = &l->first;
+    timers_init(&l->timers, l->now_us);
+    list_init(&l->closing);
+    dice_init(&l->dice, random_u64());
+    pthread_mutex_init(&l->lock, NULL);
+    loop_current = l;
+    e = l->ops->init(l);
+    if (e == OK && !fiber_thread_init())
+        e = ERR_NO_MEMORY;
+    if (e != OK) {
+        loop_current = NULL;
+        close(fd);
+        return e;
+    }
+    sock_init(&l->mailbox, fd);
+    l->mailbox.flags = SOCK_LISTENS;
+    return io_ready(&l->mailbox, &l->mailbox_io, IO_READABLE, on_mail) == IO_PENDING ? OK : ERR_IO;
+}
+
+static void
+release_closed(struct loop *l)
+{
+    struct list *link;
+
+    while ((link = list_pop(&l->closing))) {
+        struct sock *s = list_entry(link, struct sock, closing);
+
+        if (s->release)
+            s->release(s);
+    }
+}
+
+void
+loop_once(struct loop *l, uint64_t until_us)
+{
+    uint64_t timer_us = timers_next_us(&l->timers);
+
+    if (fiber_any_ready())
+        until_us = 0;
+    else if (timer_us < until_us)
+        until_us = timer_us;
+    l->ops->wait(l, until_us);
+    timers_run(&l->timers, l->now_us);
+    fiber_run_ready();
+    if (!list_is_empty(&l->closing))
+        release_closed(l);
+}
+
+void
+loop_run(struct loop *l)
+{
+    while (!l->stopping || fiber_count() > 0)
+        loop_once(l, TIMER_NEVER);
+}
+
+void
+loop_stop(struct loop *l)
+{
+    l->stopping = true;
+}
+
+void
+loop_exit(struct loop *l)
+{
+    timer_clear(&l->timers, &l->trim);
+    io_cancel(&l->mailbox_io);
+    run_messages(l);
+    sock_close(&l->mailbox);
+    release_closed(l);
+    for (unsigned i = 0; i < BUFFER_SIZES; i++)
+        buffer_trim(&l->buffers[i], i, l->buffers[i].count);
+    fiber_thread_exit();
+    l->ops->exit(l);
+    pthread_mutex_destroy(&l->lock);
+    loop_current = NULL;
+}

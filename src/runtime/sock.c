@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * runtime/sock.c - the bridge between operations that complete and fibers that wait.
+ */
+#include "runtime/sock.h"
+
+#include "runtime/fiber.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+/* A fiber's wait for one operation; lives on the fiber's stack. */
+struct wait {
+    struct io     io;
+    struct timer  timer;
+    struct fiber *fiber;
+    bool          done, timed_out;
+};
+
+static void
+on_done(struct io *io)
+{
+    struct wait *w = container_of(io, struct wait, io);
+
+    w->done = true;
+    if (fiber_self())
+        fiber_resume(w->fiber);
+    else
+        fiber_run_now(w->fiber);
+}
+
+static void
+on_deadline(struct timer *t)
+{
+    struct wait *w = container_of(t, struct wait, timer);
+
+    w->timed_out = true;
+    io_cancel(&w->io);
+}
+
+/* Until the operation, which is pending, completes.  A result >= 0, or -errno. */
+static ssize_t
+finish(struct wait *w, uint64_t deadline_us)
+{
+    struct fiber *f = fiber_self();
+    struct loop *l = loop_current;
+
+    w->fiber = f;
+    w->done = w->timed_out = false;
+    w->timer.link.next = NULL;
+    w->timer.fire = on_deadline;
+    f->waits = &w->io;
+    if (f->cancelled != OK)
+        io_cancel(&w->io);
+    else if (deadline_us != TIMER_NEVER)
+        timer_set(&l->timers, &w->timer, deadline_us);
+    while (!w->done)
+        fiber_suspend();
+    if (f->queued) {
+        /* Completed by the cancelling just above: take the fiber out of the ready list again. */
+        list_remove(&f->ready);
+        f->queued = false;
+    }
+    f->waits = NULL;
+    timer_clear(&l->timers, &w->timer);
+    return w->io.result;
+}
+
+static enum err
+error_of(const struct wait *w, ssize_t result)
+{
+    if (result != -ECANCELED)
+        return err_from_errno((int) -result);
+    return w->timed_out ? ERR_TIMEOUT : fiber_self()->cancelled != OK ? fiber_self()->cancelled : ERR_CANCELLED;
+}
+
+enum err
+sock_recv(struct sock *s, void *at, size_t room, uint64_t deadline_us, size_t *got)
+{
+    struct wait w;
+    ssize_t n = io_recv(s, &w.io, at, room, on_done);
+
+    if (n == IO_PENDING)
+        n = finish(&w, deadline_us);
+    if (n > 0) {
+        *got = (size_t) n;
+        return OK;
+    }
+    return n == 0 ? ERR_END : error_of(&w, n);
+}
+
+/* Drops the first n bytes; how many vectors are left. */
+static int
+consume(struct iovec **iov, int count, size_t n)
+{
+    while (count && n >= (*iov)->iov_len) {
+        n -= (*iov)->iov_len;
+        (*iov)++;
+        count--;
+    }
+    if (count) {
+        (*iov)->iov_base = (char *) (*iov)->iov_base + n;
+        (*iov)->iov_len -= n;
+    }
+    return count;
+}
+
+enum err
+sock_send(struct sock *s, struct iovec *iov, int count, uint64_t progress_us)
+{
+    count = consume(&iov, count, 0);
+    while (count) {
+        struct wait w;
+        ssize_t n = io_send(s, &w.io, iov, count, on_done);
+
+        if (n == IO_PENDING)
+            n = finish(&w, progress_us == TIMER_NEVER ? TIMER_NEVER : loop_now_us() + progress_us);
+        if (n < 0)
+            return error_of(&w, n);
+        count = consume(&iov, count, (size_t) n);
+    }
+    return OK;
+}
+
+enum err
+sock_wait(struct sock *s, enum io_kind kind, uint64_t deadline_us)
+{
+    struct wait w;
+    ssize_t n = io_ready(s, &w.io, kind, on_done);
+
+    if (n == IO_PENDING)
+        n = finish(&w, deadline_us);
+    return n < 0 ? error_of(&w, n) : OK;
+}
+
+static int
+open_socket(const union address *to, const union address *source)
+{
+    int fd = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int one = 1;
+
+    if (fd < 0)
+        return -errno;
+    if (to->any.sa_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (source) {
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+        if (bind(fd, &source->any, address_length(source)) != 0) {
+            int failed = errno;
+
+            close(fd);
+            return -failed;
+        }
+    }
+    return fd;
+}
+
+enum err
+sock_connect(struct sock *s, const union address *to, const union address *source, uint64_t deadline_us)
+{
+    struct wait w;
+    ssize_t result;
+    int fd = open_socket(to, source);
+
+    if (fd < 0)
+        return err_from_errno(-fd);
+    sock_init(s, fd);
+    result = io_connect(s, &w.io, to, on_done);
+    if (result == IO_PENDING)
+        result = finish(&w, deadline_us);
+    if (result == 0)
+        return OK;
+    sock_close(s);
+    return error_of(&w, result);
+}
+
+static void
+on_wake(struct timer *t)
+{
+    fiber_run_now(container_of(t, struct wait, timer)->fiber);
+}
+
+enum err
+fiber_sleep_until(uint64_t at_us)
+{
+    /* An operation that is in no loop's hands: only the timer or fiber_cancel() ends the wait. */
+    struct wait w = {.fiber = fiber_self(), .timer.fire = on_wake};
+
+    if (w.fiber->cancelled != OK)
+        return w.fiber->cancelled;
+    timer_set(&loop_current->timers, &w.timer, at_us);
+    w.fiber->waits = &w.io;
+    fiber_suspend();
+    w.fiber->waits = NULL;
+    timer_clear(&loop_current->timers, &w.timer);
+    return w.fiber->cancelled;
+}

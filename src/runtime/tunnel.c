@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * runtime/tunnel.c - moving bytes both ways without a fiber.
+ *
+ * Each way is in one of three states: waiting until `from` is readable (no buffer), sending what it
+ * holds (with buffer), ended.
+ */
+#include "runtime/tunnel.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+static void read_more(struct tunnel_way *w);
+
+static void
+finish(struct tunnel *t, enum err err)
+{
+    if (t->over)
+        return;
+    t->over = true;
+    timer_clear(&loop_current->timers, &t->silence);
+    for (int i = 0; i < 2; i++) {
+        struct tunnel_way *w = &t->ways[i];
+
+        io_cancel(&w->reading);
+        io_cancel(&w->writing);
+        if (w->buffer)
+            buffer_give(BUFFER_SMALL, take(&w->buffer));
+    }
+    t->on_end(t, err);
+}
+
+static void
+end_way(struct tunnel_way *w)
+{
+    struct tunnel *t = w->tunnel;
+
+    w->ended = true;
+    if (t->ways[0].ended && t->ways[1].ended)
+        finish(t, OK);
+    else
+        shutdown(w->to->fd, SHUT_WR);
+}
+
+static void on_sent(struct io *io);
+
+/* OK: all of it is gone. */
+static bool
+send_held(struct tunnel_way *w)
+{
+    while (w->held.iov_len) {
+        ssize_t n = io_send(w->to, &w->writing, &w->held, 1, on_sent);
+
+        if (n == IO_PENDING)
+            return false;
+        if (n < 0) {
+            finish(w->tunnel, ERR_RESET);
+            return false;
+        }
+        w->held.iov_base = (char *) w->held.iov_base + n;
+        w->held.iov_len -= (size_t) n;
+        w->bytes += (uint64_t) n;
+        w->tunnel->last_us = loop_now_us();
+    }
+    buffer_give(BUFFER_SMALL, take(&w->buffer));
+    return true;
+}
+
+static void
+on_sent(struct io *io)
+{
+    struct tunnel_way *w = container_of(io, struct tunnel_way, writing);
+
+    if (w->tunnel->over)
+        return;
+    if (io->result < 0) {
+        finish(w->tunnel, ERR_RESET);
+        return;
+    }
+    w->held.iov_base = (char *) w->held.iov_base + io->result;
+    w->held.iov_len -= (size_t) io->result;
+    w->bytes += (uint64_t) io->result;
+    w->tunnel->last_us = loop_now_us();
+    if (send_held(w))
+        read_more(w);
+}
+
+static void
+on_readable(struct io *io)
+{
+    struct tunnel_way *w = container_of(io, struct tunnel_way, reading);
+
+    if (w->tunnel->over)
+        return;
+    if (io->result < 0)
+        finish(w->tunnel, ERR_RESET);
+    else
+        read_more(w);
+}
+
+/* Receives what is there into a lent buffer.  False: nothing is there, or the way has ended. */
+static bool
+receive(struct tunnel_way *w)
+{
+    ssize_t n;
+
+    w->buffer = buffer_take(BUFFER_SMALL);
+    if (!w->buffer) {
+        finish(w->tunnel, ERR_NO_MEMORY);
+        return false;
+    }
+    n = recv(w->from->fd, w->buffer, BUFFER_SMALL_BYTES, MSG_DONTWAIT);
+    if (n > 0) {
+        /* A short read has emptied the socket; the next edge tells of more. */
+        if ((size_t) n < BUFFER_SMALL_BYTES && !(w->from->flags & SOCK_HANGUP))
+            w->from->flags &= (uint8_t) ~SOCK_READABLE;
+        w->held = (struct iovec){w->buffer, (size_t) n};
+        return true;
+    }
+    buffer_give(BUFFER_SMALL, take(&w->buffer));
+    if (n == 0)
+        end_way(w);
+    else if (errno == EAGAIN || errno == EINTR)
+        w->from->flags &= (uint8_t) ~SOCK_READABLE;
+    else
+        finish(w->tunnel, ERR_RESET);
+    return false;
+}
+
+static void
+read_more(struct tunnel_way *w)
+{
+    for (;;) {
+        ssize_t ready = io_ready(w->from, &w->reading, IO_READABLE, on_readable);
+
+        if (ready == IO_PENDING)
+            return;
+        if (ready < 0) {
+            finish(w->tunnel, ERR_RESET);
+            return;
+        }
+        if (receive(w)) {
+            if (!send_held(w))
+                return;
+        } else if (w->tunnel->over || w->ended) {
+            return;
+        }
+    }
+}
+
+static void
+on_silence(struct timer *timer)
+{
+    struct tunnel *t = container_of(timer, struct tunnel, silence);
+
+    if (loop_now_us() >= t->last_us + t->silence_us)
+        finish(t, ERR_TIMEOUT);
+    else
+        timer_set(&loop_current->timers, timer, t->last_us + t->silence_us);
+}
+
+static bool
+hold(struct tunnel_way *w, struct slice early)
+{
+    if (early.n == 0)
+        return true;
+    CHECK(early.n <= BUFFER_SMALL_BYTES);
+    w->buffer = buffer_take(BUFFER_SMALL);
+    if (!w->buffer)
+        return false;
+    memcpy(w->buffer, early.at, early.n);
+    w->held = (struct iovec){w->buffer, early.n};
+    return true;
+}
+
+void
+tunnel_start(struct tunnel *t, struct sock *a, struct sock *b, struct slice early_a,
+             struct slice early_b, uint64_t silence_us)
+{
+    t->over = false;
+    t->ways[0] = (struct tunnel_way){.tunnel = t, .from = a, .to = b};
+    t->ways[1] = (struct tunnel_way){.tunnel = t, .from = b, .to = a};
+    t->silence_us = silence_us;
+    t->last_us = loop_now_us();
+    t->silence = (struct timer){.fire = on_silence};
+    a->on_hangup = b->on_hangup = NULL;
+    if (silence_us)
+        timer_set(&loop_current->timers, &t->silence, t->last_us + silence_us);
+    if (!hold(&t->ways[0], early_a) || !hold(&t->ways[1], early_b)) {
+        finish(t, ERR_NO_MEMORY);
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (t->ways[i].held.iov_len == 0 || send_held(&t->ways[i]))
+            read_more(&t->ways[i]);
+        /* finish() may have freed the record. */
+        if (i == 0 && a->fd < 0)
+            return;
+    }
+}
+
+void
+tunnel_cancel(struct tunnel *t)
+{
+    finish(t, ERR_CANCELLED);
+}

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Free TCP ports that stay ours.
+
+The proxy listens with SO_REUSEPORT, so two tests that guessed the same port would silently share its
+connections.  A locked file per port, kept open until this process ends, makes the choice exclusive
+among all test processes of a user; the range lies below the kernel's ephemeral ports.
+"""
+import fcntl
+import os
+import random
+import socket
+import tempfile
+
+_FIRST, _LAST = 10240, 32000
+_folder = os.path.join(tempfile.gettempdir(), f"maitred-ports-{os.getuid()}")
+_held = []
+
+
+def free_port():
+    """A port on which nobody listens, reserved for this process."""
+    os.makedirs(_folder, exist_ok=True)
+    for _ in range(1000):
+        port = random.randint(_FIRST, _LAST)
+        lock = open(os.path.join(_folder, str(port)), "w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        if _can_bind(port):
+            _held.append(lock)
+            return port
+        lock.close()
+    raise RuntimeError("no free port")
+
+
+def _can_bind(port):
+    for family, host in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        probe = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+        except OSError:
+            return False
+        finally:
+            probe.close()
+    return True

@@ -79,8 +79,16 @@ def wrap_trailing(lines, i):
     """A comment behind code goes on below itself, or moves above it."""
     line = lines[i]
     at = comment_behind(line)
-    if at is None or not line.rstrip().endswith('*/'):
+    if at is None:
         return False
+    if not line.rstrip().endswith('*/'):  # it goes on below already
+        fits, rest = split_at_columns(line[at:], COLUMNS - at)
+        below = COMMENT.match(lines[i + 1]) if i + 1 < len(lines) else None
+        if not rest or not below:
+            return False
+        lines[i] = line[:at] + fits
+        lines[i + 1] = below.group(1) + '*' + below.group(3) + rest + ' ' + below.group(4)
+        return True
     if at > COLUMNS - NARROW or line.lstrip().startswith('#'):
         indent = line[:len(line) - len(line.lstrip())]
         lines[i] = line[:at].rstrip()
@@ -106,7 +114,8 @@ def comment_behind(line):
         elif char in '"\'':
             quoted = char
         elif line.startswith('/*', at):
-            return at if line[:at].strip() and line.find('*/', at) == len(line.rstrip()) - 2 else None
+            end = line.find('*/', at)
+            return at if line[:at].strip() and end in (-1, len(line.rstrip()) - 2) else None
     return None
 
 
@@ -140,6 +149,16 @@ def wrap_string(lines, i):
     return True
 
 
+def wrap_string_in_macro(lines, i, text):
+    for begin, end in strings(text):
+        at = text.rfind(' ', begin + 20, COLUMNS - 4) + 1
+        if end > COLUMNS - 2 and at:
+            lines[i] = (text[:at] + '"').ljust(COLUMNS - 2) + ' \\'
+            lines.insert(i + 1, (' ' * begin + '"' + text[at:]).ljust(COLUMNS - 2) + ' \\')
+            return True
+    return False
+
+
 def wrap_macro(lines, i):
     """A continued line: the backslash moves to the border; an argument too many moves down."""
     text = lines[i][:-1].rstrip()
@@ -149,29 +168,37 @@ def wrap_macro(lines, i):
         if at:
             indent = len(text) - len(text.lstrip())
             rest = text[at + 1:].strip()
+            indent += {'{': 1, '.': 0}.get(text.lstrip()[0], 2)
             lines[i] = text[:at + 1].ljust(COLUMNS - 2) + ' \\'
-            lines.insert(i + 1, (' ' * (indent + 2) + rest).ljust(COLUMNS - 2) + ' \\')
+            lines.insert(i + 1, (' ' * indent + rest).ljust(COLUMNS - 2) + ' \\')
             return True
-        return False
+        return wrap_string_in_macro(lines, i, text)
     lines[i] = text.ljust(COLUMNS - 2) + ' \\'
     return True
 
 
-def wrap(text):
-    """The text with its long comments, strings and macros broken."""
+def each_long_line(text, mend):
+    """Calls mend(lines, i) for each line that is too long, until it is not or mend() gives up."""
     lines = text.split('\n')
     i = 0
     while i < len(lines):
-        line = lines[i]
-        if len(line) <= COLUMNS:
+        if len(lines[i]) <= COLUMNS or not mend(lines, i):
             i += 1
-            continue
-        own = COMMENT.match(line) and (line.lstrip().startswith('/*') or in_comment(lines, i))
-        if line.endswith('\\'):
-            done = wrap_macro(lines, i)
-        elif own and comment_behind(line) is None:
-            done = wrap_comment(lines, i)
-        else:
-            done = wrap_trailing(lines, i) or wrap_string(lines, i)
-        i += 0 if done else 1
     return '\n'.join(lines)
+
+
+def wrap_comments(text):
+    """Comments and macros; what clang-format shall not touch."""
+    def mend(lines, i):
+        line = lines[i]
+        if line.endswith('\\'):
+            return wrap_macro(lines, i)
+        if COMMENT.match(line) and (line.lstrip().startswith('/*') or in_comment(lines, i)):
+            return wrap_comment(lines, i)
+        return wrap_trailing(lines, i)
+    return each_long_line(text, mend)
+
+
+def wrap_strings(text):
+    """Strings that are too long wherever they stand."""
+    return each_long_line(text, wrap_string)

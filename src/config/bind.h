@@ -112,4 +112,9 @@ const char *message_found(struct config_bind *b, const struct config_node *node)
 /* "label `a`, `b`, `c`", of at most a few dozen names. */
 const char *message_names(struct config_bind *b, const char *label, const struct slice *names, size_t n);
 
+/* ------------------------------------------------------------------ services.c */
+
+/* What config_bind_cleanup() registered. */
+void cleanups_run(struct config *c);
+
 #endif

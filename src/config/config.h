@@ -119,6 +119,8 @@ struct config {
     const struct option_object *type;
     void                       *root;   /* a struct as `type` describes it */
     struct config_node         *tree;   /* after includes, defaults and replacements */
+    struct config_node         *defaults; /* `defaults:`, NULL when there are none */
+    struct config_cleanup      *cleanups; /* run when it is freed, the last registered first */
     struct config_file         *files;  /* paths; texts are dropped after loading */
     size_t                      n_files;
     struct config_marks         marks;  /* see config_where() */

@@ -23,6 +23,7 @@ config_free(struct config *c)
 {
     if (!c)
         return;
+    cleanups_run(c);
     marks_free(&c->marks);
     arena_free(&c->arena);
     free(c);
@@ -50,7 +51,7 @@ finish(struct loader *l, struct config_node *tree, const struct option_object *t
     if (!tree || l->failed)
         return false;
     l->config->tree = tree;
-    l->defaults = merge_take(tree, SLICE("defaults"));
+    l->defaults = l->config->defaults = merge_take(tree, SLICE("defaults"));
     if (!bind_root(l, type, tree) || l->failed)
         return false;
     if (!keep_paths(l->config, l->report))

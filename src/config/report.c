@@ -149,14 +149,17 @@ config_report_add(struct config_report *r, enum config_severity severity, struct
 
 /* ------------------------------------------------------------------ printing */
 
-/* The line with that number, without its end. */
+/* The line with that number, without its end; absent when there is none. */
 static struct slice
 line_of(struct slice text, uint32_t number)
 {
     struct slice rest = text, line = {NULL, 0};
 
-    for (uint32_t i = 0; i < number && slice_is_present(rest); i++)
+    for (uint32_t i = 0; i < number; i++) {
+        if (!slice_is_present(rest))
+            return rest;
         line = slice_cut(&rest, '\n');
+    }
     if (line.n && line.at[line.n - 1] == '\r')
         line.n--;
     return line;

@@ -70,6 +70,16 @@ unknown_variant(struct config_bind *b, const struct option *o, struct config_mar
 }
 
 static bool
+several_variants(struct config_bind *b, const struct option *o, const struct config_node *first)
+{
+    struct config_node where = {.mark = first->next->key_mark};
+    const char *hint = o->flags & OPTION_LIST ? "start every item of the list with a dash" : NULL;
+
+    return option_error(b, &where, hint, "expected one name, found `%.*s` and `%.*s`",
+                        SLICE_ARG(first->key), SLICE_ARG(first->next->key));
+}
+
+static bool
 bind_variant(struct config_bind *b, const struct option_object *object,
              const struct config_node *node, enum bind_how how, struct option_variant *out)
 {
@@ -99,10 +109,7 @@ variants_parse(struct config_bind *b, const struct option *o, const struct confi
     if (!value)
         return option_error(b, node, NULL, "expected a name, found an empty map");
     if (value->next)
-        return option_error(b, value->next, o->flags & OPTION_LIST
-                            ? "start every item of the list with a dash" : NULL,
-                            "expected one name, found `%.*s` and `%.*s`", SLICE_ARG(value->key),
-                            SLICE_ARG(value->next->key));
+        return several_variants(b, o, value);
     object = find_variant(o, value->key);
     if (!object)
         return unknown_variant(b, o, value->key_mark, value->key);

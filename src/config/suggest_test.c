@@ -40,7 +40,7 @@ TEST(what_is_far_away_is_not_suggested)
     EXPECT_STR(suggested(""), "nothing");
     EXPECT_STR(suggested("x"), "nothing");
     EXPECT_STR(suggested("ot"), "nothing");
-    EXPECT_STR(suggested("heart"), "nothing");
+    EXPECT_STR(suggested("heavy"), "nothing");
     EXPECT_STR(suggested("timeout"), "nothing");
     memset(long_name, 'a', sizeof(long_name) - 1);
     long_name[sizeof(long_name) - 1] = '\0';

@@ -143,7 +143,7 @@ make_end(struct exchange *x, struct iovec *iov)
     char *out, *at;
 
     if (!trailers || trailers->n == 0) {
-        *iov = (struct iovec){"0\r\n\r\n", 5};
+        *iov = (struct iovec){(char *) "0\r\n\r\n", 5};
         return true;
     }
     out = at = arena_alloc(&x->arena, 5 + h1_fields_size(trailers));
@@ -166,7 +166,7 @@ frame(struct iovec *iov, int n, enum framing framing, struct slice chunk, char *
         iov[n++] = (struct iovec){header, h1_chunk_header(header, chunk.n)};
     iov[n++] = (struct iovec){(char *) chunk.at, chunk.n};
     if (framing == FRAME_CHUNKED)
-        iov[n++] = (struct iovec){"\r\n", 2};
+        iov[n++] = (struct iovec){(char *) "\r\n", 2};
     return n;
 }
 

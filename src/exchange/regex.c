@@ -85,6 +85,13 @@ make_matcher(void)
     return m;
 }
 
+/* What is absent is as good as empty here. */
+static struct slice
+present(struct slice s)
+{
+    return s.at ? s : SLICE("");
+}
+
 /* How many groups were set, at least 1; 0: no match. */
 static size_t
 run(const struct regex *r, struct slice subject, size_t **groups)
@@ -94,8 +101,8 @@ run(const struct regex *r, struct slice subject, size_t **groups)
 
     if (!m)
         return 0;
-    n = pcre2_match(r->code, (PCRE2_SPTR) (subject.at ? subject.at : ""), subject.n, 0, 0, m->data,
-                    m->context);
+    subject = present(subject);
+    n = pcre2_match(r->code, (PCRE2_SPTR) subject.at, subject.n, 0, 0, m->data, m->context);
     *groups = pcre2_get_ovector_pointer(m->data);
     if (n == 0)
         return GROUPS_MAX; /* more groups than there is room for */
@@ -116,7 +123,7 @@ compile(struct slice pattern, int *number, size_t *offset)
     pcre2_set_max_pattern_length(context, PATTERN_MAX);
     pcre2_set_parens_nest_limit(context, 50);
     /* `$` is the end and nothing else: a final newline must not slip past a check. */
-    code = pcre2_compile((PCRE2_SPTR) (pattern.at ? pattern.at : ""), pattern.n,
+    code = pcre2_compile((PCRE2_SPTR) present(pattern).at, pattern.n,
                          PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP |
                              PCRE2_NEVER_BACKSLASH_C,
                          number, offset, context);
@@ -273,13 +280,14 @@ regex_replace(const struct regex *r, struct slice subject, struct slice replacem
               struct arena *arena)
 {
     struct sink measured = {NULL, 0}, written = {NULL, 0};
-    struct match m = {.regex = r, .subject = subject};
+    struct match m = {.regex = r, .subject = present(subject)};
     size_t *groups = NULL;
 
     m.n = run(r, subject, &groups);
     if (m.n == 0)
         return (struct slice){NULL, 0};
     m.groups = groups;
+    replacement = present(replacement);
     put_whole(&measured, &m, replacement);
     written.at = arena_alloc(arena, measured.n + 1);
     if (!written.at)

@@ -29,7 +29,8 @@ struct target {
  * 0x7E in the path are accepted raw only where listed: '"', '<', '>', '^', '`', '{', '|', '}' and bytes
  * above 0x7E occur in the wild, and are percent-encoded in the normal form; controls, DEL, space and
  * backslash are refused), dot segments above the root (RFC 3986 would clamp them; an attack does them),
- * userinfo in an absolute form's authority, a scheme other than http or https.
+ * userinfo in an absolute form's authority, a scheme other than http or https.  The query stays as it
+ * came, so there only controls, DEL, space and '#' are refused.
  * ERR_NO_MEMORY: the arena is full.
  * is_connect: only authority form (host:port) is accepted then, and both paths are empty; is_options:
  * "*" is accepted too.
@@ -52,8 +53,8 @@ enum err authority_parse(struct slice text, struct arena *arena, struct authorit
 bool authority_is_valid(struct slice text);
 /* The same, and it names a port, as CONNECT's target must (RFC 9112 3.2.3). */
 bool authority_has_port(struct slice text);
-/* Splits "http://host:port/path?query", the scheme in any case: rest begins with '/', '?' or '#' or is
- * empty.  False when it is not an absolute form, the scheme is another, or the authority is not valid. */
+/* Splits "http://host:port/path?query", the scheme in any case: rest begins with '/', '?' or '#' or
+ * is empty.  False when it is no absolute form, has another scheme, or its authority is not valid. */
 bool target_split_absolute(struct slice raw, struct slice *scheme, struct slice *authority,
                            struct slice *rest);
 

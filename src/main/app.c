@@ -114,6 +114,22 @@ index_configs(struct app *a)
     return true;
 }
 
+/* Those of the list that stand in every chain; ends with NULL. */
+static const struct middleware_ops *const *
+by_default(struct app *a)
+{
+    size_t n = 0, most = 1;
+    const struct middleware_ops **list;
+
+    while (builtin_middleware[most - 1])
+        most++;
+    list = arena_calloc(&a->arena, most, sizeof(*list));
+    for (size_t i = 0; list && builtin_middleware[i]; i++)
+        if (builtin_middleware[i]->by_default)
+            list[n++] = builtin_middleware[i];
+    return list;
+}
+
 static bool
 build(struct app *a, struct config_report *report)
 {
@@ -127,7 +143,7 @@ build(struct app *a, struct config_report *report)
     a->upstreams = calloc(a->settings->upstreams.n + a->settings->routes.n + 1, sizeof(*a->upstreams));
     if (!a->upstreams)
         return false;
-    s->routes = route_set_build(&a->settings->routes, s->config, builtin_middleware, terminal, a, report);
+    s->routes = route_set_build(&a->settings->routes, s->config, by_default(a), terminal, a, report);
     if (!s->routes)
         return false;
     warn_unused(a, report);

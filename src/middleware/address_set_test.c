@@ -24,7 +24,8 @@ compile(const char *const *texts, size_t n)
     return address_set_compile(&set, networks, n, &arena);
 }
 
-#define COMPILE(...) compile((const char *[]){__VA_ARGS__}, countof(((const char *[]){__VA_ARGS__})))
+#define COMPILE(...)                                                                              \
+    compile((const char *[]){__VA_ARGS__}, countof(((const char *[]){__VA_ARGS__})))
 
 static bool
 has(const char *ip)

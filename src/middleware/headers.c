@@ -193,7 +193,7 @@ headers_explain(const struct middleware *self, struct exchange *x, struct text *
     if (h->when && !expr_needs_response(h->when) && !expr_test(h->when, x))
         text_literal(out, "changes nothing: `when` is false");
     else
-        text_printf(out, "changes %zu fields of the request and %zu of the response", h->request.n,
+        text_printf(out, "changes fields: %zu of the request, %zu of the response", h->request.n,
                     h->response.n);
 }
 

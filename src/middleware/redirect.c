@@ -172,6 +172,7 @@ const struct middleware_ops middleware_redirect = {
             .shorthand = "to",
             .ops = &middleware_redirect,
         },
+    .answers = true,
     .handle = redirect_handle,
     .explain = redirect_explain,
 };

@@ -123,6 +123,7 @@ const struct middleware_ops middleware_respond = {
             .check = respond_check,
             .ops = &middleware_respond,
         },
+    .answers = true,
     .handle = respond_handle,
     .explain = respond_explain,
 };

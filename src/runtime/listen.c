@@ -61,8 +61,12 @@ sock_listen(const union address *at, int backlog, bool reuse_port)
         return -errno;
     set_options(fd, at, reuse_port);
     remove_stale(at);
-    if (bind(fd, &at->any, address_length(at)) == 0 && listen(fd, backlog) == 0)
+    if (bind(fd, &at->any, address_length(at)) == 0 && listen(fd, backlog) == 0) {
+        /* Who may reach the folder may connect, as with a port. */
+        if (at->any.sa_family == AF_UNIX)
+            chmod(at->un.sun_path, 0666);
         return fd;
+    }
     backlog = errno;
     close(fd);
     return -backlog;

@@ -29,14 +29,15 @@ switch_stack:
     .cfi_endproc
     .size   switch_stack, . - switch_stack
 
-/* Six zeroed registers, the entry as return address, and a zero above it where backtraces end. */
+/* Six zeroed registers, the entry as return address, and a zero above it where backtraces end.  When entry()
+ * begins, rsp is 8 below a multiple of 16, as if it had been called. */
     .globl  switch_prepare
     .hidden switch_prepare
     .type   switch_prepare, @function
     .p2align 4
 switch_prepare:
     .cfi_startproc
-    leaq    -72(%rdi), %rax
+    leaq    -64(%rdi), %rax
     xorl    %edx, %edx
     movq    %rdx, 0(%rax)
     movq    %rdx, 8(%rax)
@@ -46,7 +47,6 @@ switch_prepare:
     movq    %rdx, 40(%rax)
     movq    %rsi, 48(%rax)
     movq    %rdx, 56(%rax)
-    movq    %rdx, 64(%rax)
     ret
     .cfi_endproc
     .size   switch_prepare, . - switch_prepare

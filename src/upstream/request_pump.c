@@ -20,7 +20,7 @@ send_chunk(struct pump *p, const struct exchange *x, struct slice chunk)
         iov[n++] = (struct iovec){header, h1_chunk_header(header, chunk.n)};
     iov[n++] = (struct iovec){(char *) chunk.at, chunk.n};
     if (p->chunked)
-        iov[n++] = (struct iovec){"\r\n", 2};
+        iov[n++] = (struct iovec){(char *) "\r\n", 2};
     for (int i = 0; i < n; i++)
         p->conn->sent_bytes += iov[i].iov_len;
     e = sock_send(&p->conn->sock, iov, n, x->timeouts->send_us);
@@ -32,7 +32,7 @@ send_chunk(struct pump *p, const struct exchange *x, struct slice chunk)
 static enum err
 send_end(struct pump *p, struct exchange *x)
 {
-    const struct fields *trailers = x->request.body->trailers;
+    struct fields *trailers = x->request.body->trailers;
     size_t room = 5 + (trailers ? h1_fields_size(trailers) : 0);
     char *out = arena_alloc(&x->arena, room);
     struct iovec iov;

@@ -26,7 +26,7 @@ def proxy(module_stage, origin):
 
 
 @pytest.mark.parametrize("target", [
-    "/", "/?", "/?a=b&c=%20d", "/a%2Fb/%7Efoo", "/a//b///c", "/x/./y", "/x/../y", "/x/%2e%2e/y", "/%41%62", "/%c3%a9", "/a;b=c/d",
+    "/", "//", "/?", "/?a=b&c=%20d", "/a%2Fb/%7Efoo", "/a//b///c", "/x/./y", "/x/../y", "/x/%2e%2e/y", "/%41%62", "/%c3%a9", "/a;b=c/d",
     "/a:b@c!$&'()*+,=", "/a?b?c/../d", "/a?x=//..%00", "/caf\xc3\xa9", "/a|b", '/a"b"', "/{x}", "/a?[]=1", "/" + "x" * 4000,
 ])
 def test_forwarded_as_it_came(proxy, target):
@@ -56,12 +56,9 @@ def test_encodings_compare_in_normal_form(proxy, target):
 @pytest.mark.parametrize("target", [
     "/..", "/../etc/passwd", "/a/../../etc", "/%2e%2e/etc", "/a%00b", "/%", "/%4", "/%zz", "/a#b", "/a\\b", "\\", "a", "",
     "/a\tb", "/\x7f", "/\x01", "http:///", "http://", "ftp://h/", "http://u:p@h/", "http://u@h/", "://h/", "*", "http://h h/",
-    "//", "/a\x00b",
+    "/a\x00b",
 ])
 def test_refused(proxy, origin, target):
-    if target == "//":
-        assert get(proxy.address, target).status == 200  # odd, but it has a meaning: the root
-        return
     before = len(origin.requests)
     raw = f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\nGET /admin/ HTTP/1.1\r\nHost: h\r\n\r\n".encode("latin-1")
     answer = exchange_bytes(proxy.address, raw)

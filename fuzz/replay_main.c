@@ -22,7 +22,7 @@ static int number;
 static void
 replay(const uint8_t *data, size_t n, const char *name)
 {
-    uint8_t *copy = malloc(n ? n : 1);
+    uint8_t *copy = calloc(1, n ? n : 1);
 
     if (!copy)
         abort();

@@ -329,6 +329,21 @@ on_scalar(struct yaml *y, struct fy_event *e)
         on_value(y, text, mark, quoted, anchor_of(y, e));
 }
 
+/* In the place of a value that cannot be had; nobody complains about it again. */
+static void
+place_faulty(struct yaml *y, struct config_mark mark)
+{
+    struct config_node *node = tree_new(y->loader, CONFIG_SCALAR, mark);
+
+    if (!node) {
+        y->stop = true;
+        return;
+    }
+    node->text = SLICE("");
+    node->faulty = node->quoted = true;
+    place(y, node, (struct anchored){node, 1, 0}, (struct slice){NULL, 0});
+}
+
 static void
 on_alias(struct yaml *y, struct fy_event *e)
 {
@@ -342,8 +357,9 @@ on_alias(struct yaml *y, struct fy_event *e)
     if (wants_key(y)) {
         give_up(y, mark, NULL, "a key cannot be an alias");
     } else if (!known) {
-        give_up(y, mark, "an anchor stands before its aliases, in the same file",
-                "unknown alias `%.*s`", SLICE_ARG(name));
+        fault(y, mark, "an anchor stands before its aliases, in the same file",
+              "unknown alias `%.*s`", SLICE_ARG(name));
+        place_faulty(y, mark);
     } else if (y->depth + known->height > DEPTH_MAX) {
         give_up(y, mark, NULL, "more than %d maps and lists inside each other", DEPTH_MAX);
     } else if ((y->loader->copied += known->nodes) > ALIAS_NODES_MAX) {
@@ -414,7 +430,7 @@ hint_for(struct yaml *y, const char *message)
                                 "missing"},
     };
 
-    if (strstr(message, "closing"))
+    if (strstr(message, "closing") || strstr(message, "mismatched"))
         return open_bracket_hint(y);
     for (size_t i = 0; i < countof(known); i++)
         if (strstr(message, known[i].part))

@@ -243,6 +243,26 @@ receive(struct client_conn *c)
     start_fiber(c);
 }
 
+/* On the fiber: what has come while the last exchange was served spares parking. */
+bool
+client_has_more(struct client_conn *c, bool *ended)
+{
+    ssize_t n;
+
+    *ended = false;
+    if (!(c->sock.flags & SOCK_READABLE))
+        return false;
+    n = recv(c->sock.fd, c->buffer, BUFFER_SMALL_BYTES, MSG_DONTWAIT);
+    if (n > 0) {
+        c->start = 0;
+        c->end = (uint32_t) n;
+        return true;
+    }
+    *ended = n == 0 || errno != EAGAIN;
+    c->sock.flags &= (uint8_t) ~SOCK_READABLE;
+    return false;
+}
+
 static void
 on_ready(struct io *io)
 {

@@ -67,6 +67,8 @@ struct client_conn {
 struct edge *client_edge(const struct client_conn *c);
 /* Waits for the next request without fiber and buffer. */
 void client_park(struct client_conn *c);
+/* On the fiber, before parking: receives what is there already.  ended: the client is gone. */
+bool client_has_more(struct client_conn *c, bool *ended);
 /* Ends the connection.  linger: the client may still be sending; let it read our answer first (waits). */
 void client_close(struct client_conn *c, bool linger);
 /* The connection ends with a reset: what was sent cannot be mistaken for whole. */

@@ -280,25 +280,31 @@ serve_one(struct client_conn *c)
     return next;
 }
 
+/* The next request is not here yet: the fiber ends, the connection waits by itself. */
+static void
+park(struct client_conn *c, bool ended)
+{
+    if (ended || client_edge(c)->draining) {
+        client_close(c, false);
+        return;
+    }
+    buffer_give(BUFFER_SMALL, take(&c->buffer));
+    client_park(c);
+}
+
 void
 client_serve(void *arg)
 {
     struct client_conn *c = arg;
+    bool ended = false;
     enum next next;
 
     c->fiber = fiber_self();
     do
         next = serve_one(c);
-    while (next == NEXT_REQUEST && c->start < c->end);
+    while (next == NEXT_REQUEST && (c->start < c->end || client_has_more(c, &ended)));
     switch (next) {
-    case NEXT_REQUEST:
-        if (client_edge(c)->draining) {
-            client_close(c, false);
-            break;
-        }
-        buffer_give(BUFFER_SMALL, take(&c->buffer));
-        client_park(c);
-        break;
+    case NEXT_REQUEST: park(c, ended); break;
     case NEXT_CLOSE: client_close(c, false); break;
     case NEXT_LINGER: client_close(c, true); break;
     case NEXT_ABORT: client_abort(c); break;

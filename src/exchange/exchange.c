@@ -28,8 +28,12 @@ exchange_run(struct exchange *x, const struct route *route)
 void
 exchange_drop_response(struct exchange *x)
 {
-    body_close(take(&x->response.body));
-    x->response = (struct response){0};
+    struct response *r = &x->response;
+
+    body_close(take(&r->body));
+    if (r->tunnel && r->tunnel_close)
+        r->tunnel_close(take(&r->tunnel));
+    *r = (struct response){0};
 }
 
 /* Out of memory for even a small text: the status has to do, and the connection is given up. */

@@ -75,12 +75,14 @@ struct request {
 
 struct response {
     unsigned      status; /* 0: nobody has answered yet */
+    unsigned      version; /* of the server's message: 10, 11; 0 for answers of our own */
     struct slice  reason; /* may be empty */
     struct fields fields;
     struct body  *body;   /* NULL: none.  Closed by the edge, or by whoever replaces the response. */
     struct sock  *tunnel; /* status 101: the server's connection, which the edge takes over */
     struct slice  upgrade; /* with 101: the protocol that was agreed */
     struct slice  tunnel_early; /* bytes that the server sent after its 101 */
+    void        (*tunnel_close)(struct sock *tunnel); /* for who drops the response; NULL: not needed */
 };
 
 /* Monotonic microseconds; 0: has not happened. */

@@ -166,6 +166,27 @@ TEST(an_answer_that_is_there_already_is_dropped)
     testing_exchange_free(x);
 }
 
+static const void *closed_tunnel;
+
+static void
+note_tunnel(struct sock *tunnel)
+{
+    closed_tunnel = tunnel;
+}
+
+TEST(a_tunnel_that_nobody_took_is_closed)
+{
+    struct exchange *x = testing_exchange("GET", "http://h/", NULL);
+
+    x->response.status = 101;
+    x->response.tunnel = (struct sock *) (void *) x;
+    x->response.tunnel_close = note_tunnel;
+    exchange_refuse(x, 502, REASON_INTERNAL, NULL);
+    EXPECT(closed_tunnel == x);
+    EXPECT(x->response.tunnel == NULL);
+    testing_exchange_free(x);
+}
+
 TEST(a_refusal_notes_why)
 {
     struct exchange *x = testing_exchange("GET", "http://h/", NULL);

@@ -62,6 +62,16 @@ struct expr {
     bool               needs_response;
 };
 
+/* False: expr_release() would do nothing, the arena has it all. */
+static inline bool
+expr_needs_release(const struct expr *e)
+{
+    return e->regexes != NULL;
+}
+
+/* As expr_needs_release(), of all that is inside. */
+bool expr_template_needs_release(const struct template *t);
+
 struct expr_compiler;
 
 /* The compiler's own helpers, for expr_check.c. */

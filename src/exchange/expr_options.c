@@ -2,9 +2,10 @@
 /*
  * exchange/expr_options.c - expressions, templates and regular expressions as values of options:
  * compiled when the configuration is bound, so that every mistake is reported with its place, and
- * freed with it.
+ * freed with it.  Most need no clean-up, which also lets them be presets of what is there by
+ * default.
  */
-#include "exchange/expr.h"
+#include "exchange/expr_node.h"
 
 static bool
 report(struct config_bind *b, const struct config_node *node, const struct expr_error *error)
@@ -47,7 +48,7 @@ parse_typed(struct config_bind *b, const struct option *o, const struct config_n
     e = expr_compile(config_bind_arena(b), node->text, want, &error);
     if (!e)
         return report(b, node, &error);
-    if (!config_bind_cleanup(b, release_expr, e))
+    if (expr_needs_release(e) && !config_bind_cleanup(b, release_expr, e))
         return no_memory(b, node);
     *place = e;
     return true;
@@ -103,7 +104,7 @@ parse_template(struct config_bind *b, const struct option *o, const struct confi
     t = template_compile(config_bind_arena(b), node->text, &error);
     if (!t)
         return report(b, node, &error);
-    if (!config_bind_cleanup(b, release_template, t))
+    if (expr_template_needs_release(t) && !config_bind_cleanup(b, release_template, t))
         return no_memory(b, node);
     *place = t;
     return true;

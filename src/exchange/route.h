@@ -59,7 +59,7 @@ struct route {
     size_t             index;
     const struct middleware *chain; /* the last one is the terminal */
     size_t             chain_length;
-    void              *compiled; /* the matcher's own: pair conditions with their regexes and so on */
+    void              *compiled; /* made when it is bound (route_compile): the conditions, ready to be asked */
 };
 
 /* `use` takes its variants from this list, which main/builtin.c fills: every middleware compiled in. */

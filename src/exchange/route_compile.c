@@ -246,6 +246,15 @@ route_compile(struct arena *arena, struct route *r, struct route_fault *f)
     return true;
 }
 
+bool
+route_conditions_need_release(const struct route_conditions *c)
+{
+    for (size_t i = 0; i < c->n_pairs; i++)
+        if (c->pairs[i].regex)
+            return true;
+    return false;
+}
+
 void
 route_conditions_release(void *conditions)
 {

@@ -55,6 +55,8 @@ struct route_fault {
 bool route_compile(struct arena *arena, struct route *r, struct route_fault *fault);
 /* Frees the regular expressions; takes a struct route_conditions. */
 void route_conditions_release(void *conditions);
+/* False: there are none. */
+bool route_conditions_need_release(const struct route_conditions *c);
 
 static inline const struct route_conditions *
 route_conditions(const struct route *r)

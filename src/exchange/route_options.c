@@ -42,7 +42,8 @@ check_route(struct config_bind *b, void *object)
     struct route_fault fault;
     bool good = route_compile(config_bind_arena(b), r, &fault);
 
-    if (r->compiled && !config_bind_cleanup(b, route_conditions_release, r->compiled))
+    if (r->compiled && route_conditions_need_release(r->compiled) &&
+        !config_bind_cleanup(b, route_conditions_release, r->compiled))
         return config_bind_error(b, r, NULL, "out of memory");
     return good || config_bind_error(b, fault.field, fault.hint, "%s", fault.text);
 }

@@ -42,8 +42,16 @@ static const struct option respond_options[] = {
     {NULL},
 };
 
+struct tracer {
+    int64_t          percent;
+    struct template *name;
+    struct expr     *when;
+};
+
 static const struct option tracer_options[] = {
-    {"percent", &option_int, 0, .preset = "5", .min = 1, .max = 100},
+    {"percent", &option_int, offsetof(struct tracer, percent), .preset = "5", .min = 1, .max = 100},
+    {"name", &option_template, offsetof(struct tracer, name), .preset = "${host}${path}"},
+    {"when", &option_expr, offsetof(struct tracer, when), .preset = "method in [GET, HEAD]"},
     {NULL},
 };
 
@@ -64,7 +72,7 @@ static const struct middleware_ops respond = {
 };
 static const struct middleware_ops tracer = {
     .options = {.name = "tracer",
-                .size = sizeof(int64_t),
+                .size = sizeof(struct tracer),
                 .options = tracer_options,
                 .ops = &tracer,
                 .takes_defaults = true},

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "exchange/exchange.h"
 #include "exchange/expr_lex.h"
+#include "exchange/expr_node.h"
 
 enum { PARTS_MAX = 64, SOURCE_MAX = 64 * 1024 };
 
@@ -173,6 +174,15 @@ template_release(struct template *t)
         expr_release(p->expr);
         p->expr = NULL;
     }
+}
+
+bool
+expr_template_needs_release(const struct template *t)
+{
+    for (const struct part *p = t->first; p; p = p->next)
+        if (p->expr && expr_needs_release(p->expr))
+            return true;
+    return false;
 }
 
 bool

@@ -157,8 +157,8 @@ static const char greeting[] =
 static const char demo_config[] =
     "listeners:\n"
     "  - {address: '%s', name: public}\n"
-    "  - {address: 'unix:/tmp/maitred-demo-%d-1.sock', name: server-1}\n"
-    "  - {address: 'unix:/tmp/maitred-demo-%d-2.sock', name: server-2}\n"
+    "  - {address: 'unix:/tmp/maitred-demo-%d-1.sock', name: server-1, trusted_proxies: [unix]}\n"
+    "  - {address: 'unix:/tmp/maitred-demo-%d-2.sock', name: server-2, trusted_proxies: [unix]}\n"
     "upstreams:\n"
     "  demo: {servers: ['unix:/tmp/maitred-demo-%d-1.sock', 'unix:/tmp/maitred-demo-%d-2.sock']}\n"
     "routes:\n"

@@ -207,30 +207,21 @@ host_set(struct exchange *x, struct slice host)
     return err;
 }
 
-static void
-refuse(struct exchange *x, enum err err, const char *what, struct slice value)
-{
-    if (err == ERR_NO_MEMORY)
-        exchange_refuse(x, 503, REASON_OUT_OF_MEMORY, "rewrite: out of memory");
-    else
-        exchange_refuse(x, 500, REASON_MISCONFIGURED, "rewrite: `%.*s` is not a %s",
-                        SLICE_ARG(slice_first(value, 200)), what);
-}
+/* What a rewrite came to that it should not have. */
+struct mistake {
+    enum err     err;
+    const char  *what;
+    struct slice value;
+};
 
-/* False when it did not work; then the request is answered. */
 static bool
-aim_set(const struct rewrite *r, struct exchange *x, const struct aim *aim)
+aim_set(const struct rewrite *r, struct exchange *x, const struct aim *aim, struct mistake *m)
 {
-    enum err err;
-
-    if ((err = path_set(x, aim->path)) != OK) {
-        refuse(x, err, "path", aim->path);
+    *m = (struct mistake){path_set(x, aim->path), "path", aim->path};
+    if (m->err == OK && r->host)
+        *m = (struct mistake){host_set(x, aim->host), "host", aim->host};
+    if (m->err != OK)
         return false;
-    }
-    if (r->host && (err = host_set(x, aim->host)) != OK) {
-        refuse(x, err, "host", aim->host);
-        return false;
-    }
     if (r->query)
         x->request.target.query = aim->query.n ? aim->query : (struct slice){NULL, 0};
     if (r->query || r->prefix || r->regex || r->path)
@@ -252,48 +243,60 @@ rewrite_matches(const struct rewrite *r, struct exchange *x, struct slice *path)
     return has_path(x) && (!r->when || expr_test(r->when, x)) && path_make(r, x, path);
 }
 
+/* Sends the request there.  False when it cannot be done, and m says why. */
+static bool
+rewrite_to(const struct rewrite *r, struct exchange *x, struct slice path, struct mistake *m)
+{
+    struct aim aim = {.path = path};
+
+    *m = (struct mistake){ERR_NO_MEMORY, "path", SLICE("")};
+    return slice_is_present(path) && aim_take(r, x, &aim) && aim_set(r, x, &aim, m);
+}
+
+static void
+refuse(struct exchange *x, const struct mistake *m)
+{
+    if (m->err == ERR_NO_MEMORY)
+        exchange_refuse(x, 503, REASON_OUT_OF_MEMORY, "rewrite: out of memory");
+    else
+        exchange_refuse(x, 500, REASON_MISCONFIGURED, "rewrite: `%.*s` is not a %s",
+                        SLICE_ARG(slice_first(m->value, 200)), m->what);
+}
+
 static void
 rewrite_handle(const struct middleware *self, struct exchange *x)
 {
     const struct rewrite *r = self->config;
-    struct aim aim;
+    struct slice path;
+    struct mistake m;
 
-    if (rewrite_matches(r, x, &aim.path)) {
-        if (!slice_is_present(aim.path) || !aim_take(r, x, &aim)) {
-            refuse(x, ERR_NO_MEMORY, "path", aim.path);
-            return;
-        }
-        if (!aim_set(r, x, &aim))
-            return;
-    }
-    exchange_next(x);
+    if (rewrite_matches(r, x, &path) && !rewrite_to(r, x, path, &m))
+        refuse(x, &m);
+    else
+        exchange_next(x);
 }
 
-static void
-explain_aim(const struct rewrite *r, const struct aim *aim, struct text *out)
-{
-    text_printf(out, "asks the server for %.*s", SLICE_ARG(aim->path));
-    if (r->query)
-        text_printf(out, "?%.*s", SLICE_ARG(aim->query));
-    if (r->host)
-        text_printf(out, " of %.*s", SLICE_ARG(aim->host));
-}
-
+/* The request is rewritten here too, so that what follows in the chain is explained as it will
+ * be. */
 static void
 rewrite_explain(const struct middleware *self, struct exchange *x, struct text *out)
 {
     const struct rewrite *r = self->config;
-    struct aim aim;
+    const struct target *t = &x->request.target;
+    struct slice path;
+    struct mistake m;
 
-    if (!rewrite_matches(r, x, &aim.path))
+    if (!rewrite_matches(r, x, &path)) {
         text_literal(out, "does not match: nothing is rewritten");
-    else if (!slice_is_present(aim.path) || !aim_take(r, x, &aim))
-        text_literal(out, "out of memory");
-    else if (path_set(x, aim.path) != OK) /* what follows in the chain is
-                                           * explained for the new path */
-        text_printf(out, "refuses: `%.*s` is not a path", SLICE_ARG(aim.path));
-    else
-        explain_aim(r, &aim, out);
+    } else if (!rewrite_to(r, x, path, &m)) {
+        text_printf(out, "answers 500: `%.*s` is not a %s", SLICE_ARG(m.value), m.what);
+    } else {
+        text_printf(out, "asks the server for %.*s", SLICE_ARG(t->path));
+        if (r->query && slice_is_present(t->query))
+            text_printf(out, "?%.*s", SLICE_ARG(t->query));
+        if (r->host)
+            text_printf(out, " of %.*s", SLICE_ARG(fields_value(&x->request.fields, FIELD_HOST)));
+    }
 }
 
 /* ------------------------------------------------------------------ the table */

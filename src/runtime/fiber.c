@@ -31,11 +31,11 @@
 #define WITH_TSAN 1
 #endif
 
-#if WITH_ASAN
+#ifdef WITH_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 enum { STACK_FACTOR = 4 };
-#elif WITH_TSAN
+#elif defined(WITH_TSAN)
 #include <sanitizer/tsan_interface.h>
 enum { STACK_FACTOR = 2 };
 #else
@@ -78,9 +78,9 @@ static __thread struct fiber_thread *thread;
 static void
 annotate_create(struct fiber *f)
 {
-#if WITH_TSAN
+#ifdef WITH_TSAN
     f->sanitizer = __tsan_create_fiber(0);
-#elif WITH_VALGRIND && !WITH_ASAN
+#elif defined(WITH_VALGRIND) && !defined(WITH_ASAN)
     f->generation = VALGRIND_STACK_REGISTER(f->stack, (char *) f->stack + f->stack_bytes);
 #else
     (void) f;
@@ -90,11 +90,11 @@ annotate_create(struct fiber *f)
 static void
 annotate_destroy(struct fiber *f)
 {
-#if WITH_TSAN
+#ifdef WITH_TSAN
     __tsan_destroy_fiber(f->sanitizer);
-#elif WITH_ASAN
+#elif defined(WITH_ASAN)
     __asan_unpoison_memory_region(f->stack, f->stack_bytes);
-#elif WITH_VALGRIND
+#elif defined(WITH_VALGRIND)
     VALGRIND_STACK_DEREGISTER(f->generation);
 #else
     (void) f;
@@ -105,15 +105,15 @@ annotate_destroy(struct fiber *f)
 static inline void
 switch_in(struct fiber_thread *t, struct fiber *f)
 {
-#if WITH_ASAN
+#ifdef WITH_ASAN
     __sanitizer_start_switch_fiber(&t->loop_fake_stack, f->stack, f->stack_bytes);
-#elif WITH_TSAN
+#elif defined(WITH_TSAN)
     t->loop_sanitizer = __tsan_get_current_fiber();
     __tsan_switch_to_fiber(f->sanitizer, 0);
 #endif
     t->current = f;
     switch_stack(&t->loop_sp, f->sp);
-#if WITH_ASAN
+#ifdef WITH_ASAN
     __sanitizer_finish_switch_fiber(t->loop_fake_stack, NULL, NULL);
 #endif
 }
@@ -122,11 +122,11 @@ switch_in(struct fiber_thread *t, struct fiber *f)
 static inline void
 switch_out(struct fiber_thread *t, struct fiber *f, bool ends)
 {
-#if WITH_ASAN
+#ifdef WITH_ASAN
     void *fake = NULL;
 
     __sanitizer_start_switch_fiber(ends ? NULL : &fake, t->loop_bottom, t->loop_bytes);
-#elif WITH_TSAN
+#elif defined(WITH_TSAN)
     (void) ends;
     __tsan_switch_to_fiber(t->loop_sanitizer, 0);
 #else
@@ -134,7 +134,7 @@ switch_out(struct fiber_thread *t, struct fiber *f, bool ends)
 #endif
     t->current = NULL;
     switch_stack(&f->sp, t->loop_sp);
-#if WITH_ASAN
+#ifdef WITH_ASAN
     __sanitizer_finish_switch_fiber(fake, &t->loop_bottom, &t->loop_bytes);
 #endif
 }
@@ -218,7 +218,7 @@ entry(void)
     struct fiber_thread *t = thread;
     struct fiber *f = t->current;
 
-#if WITH_ASAN
+#ifdef WITH_ASAN
     __sanitizer_finish_switch_fiber(NULL, &t->loop_bottom, &t->loop_bytes);
 #endif
     f->run(f->arg);

@@ -426,6 +426,7 @@ relay_read_response(struct relay *r, struct failure *f)
         return fail(f, REASON_RESPONSE_MALFORMED, ERR_MALFORMED, "101 to a request without Upgrade");
     x->times.first_byte_us = loop_now_us();
     x->response.status = head.status;
+    x->response.version = 10 + head.minor;
     x->response.reason = head.reason;
     x->response.fields = head.fields;
     r->keep_alive = head.keep_alive;

@@ -123,7 +123,7 @@ def test_requests_per_connection_are_limited(stage):
 
 
 def test_idle_connections_are_closed_without_a_word(stage):
-    proxy = stage.proxy(stage.origin(), listener={"idle_timeout": "1s"})
+    proxy = stage.proxy(stage.origin(), listener={"idle_timeout": "1s", "head_timeout": "1s"})
     with Client(proxy.address) as client:
         client.get()
         begun = time.monotonic()

@@ -27,7 +27,7 @@ def proxy(module_stage, origin):
 
 @pytest.mark.parametrize("target", [
     "/", "//", "/?", "/?a=b&c=%20d", "/a%2Fb/%7Efoo", "/a//b///c", "/x/./y", "/x/../y", "/x/%2e%2e/y", "/%41%62", "/%c3%a9", "/a;b=c/d",
-    "/a:b@c!$&'()*+,=", "/a?b?c/../d", "/a?x=//..%00", "/caf\xc3\xa9", "/a|b", '/a"b"', "/{x}", "/a?[]=1", "/" + "x" * 4000,
+    "/a:b@c!$&'()*+,=", "/a?b?c/../d", "/a?x=//..%00", "/th\xc3\xa9", "/a|b", '/a"b"', "/{x}", "/a?[]=1",
 ])
 def test_forwarded_as_it_came(proxy, target):
     assert echoed(get(proxy.address, target))["target"] == target
@@ -118,13 +118,18 @@ def test_good_hosts(proxy, host):
     assert status == 200 or (host == "h:" and status == 400)
 
 
-@pytest.mark.parametrize("host", ["", "h h", "h,h", "u@h", "h/x", "h:x", "h:65536", "h:-1", "[::1", "::1", "h?", "h#", "h\\", "h\x7f",
+@pytest.mark.parametrize("host", ["h h", "h,h", "u@h", "h/x", "h:x", "h:65536", "h:-1", "[::1", "::1", "h?", "h#", "h\\", "h\x7f",
                                   "<h>", "[::1]x", "[zz]", "h:1:2"])
 def test_bad_hosts(proxy, origin, host):
     before = len(origin.requests)
     answer = exchange_bytes(proxy.address, f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1"))
     assert status_of(answer) == 400, answer
     assert len(origin.requests) == before
+
+
+def test_a_long_target_passes(proxy):
+    target = "/" + "x" * 4000
+    assert echoed(get(proxy.address, target))["target"] == target
 
 
 def test_a_target_at_the_limit(stage):

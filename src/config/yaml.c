@@ -47,6 +47,8 @@ struct yaml {
     struct fy_parser   *parser;
     struct arena        scratch; /* anchors */
     struct map          anchors;
+    struct text         scalar;  /* the text of the last one */
+    struct fy_token_iter *pieces; /* of that text */
     size_t              at;      /* offset of the last token */
     struct config_node *root;
     unsigned            documents;
@@ -308,16 +310,34 @@ on_value(struct yaml *y, struct slice text, struct config_mark mark, bool quoted
     place(y, node, (struct anchored){node, 1, 0}, anchor);
 }
 
+/* The text of a scalar, valid until the next one's; at is NULL when out of memory.  By pieces, because
+ * fy_token_get_text() leaks memory for texts of many of them (libfyaml 0.7 to 0.9), and because
+ * fy_token_iter_read() puts them all into the same place. */
+static struct slice
+scalar_text(struct yaml *y, struct fy_token *token)
+{
+    size_t n = fy_token_get_text_length(token);
+    const struct fy_iter_chunk *piece = NULL;
+    int error = 0;
+
+    y->scalar.n = 0;
+    if (!text_reserve(&y->scalar, n + 1))
+        return (struct slice){NULL, 0};
+    fy_token_iter_start(token, y->pieces);
+    while (y->scalar.n < n && (piece = fy_token_iter_chunk_next(y->pieces, piece, &error)))
+        text_put(&y->scalar, slice_first(slice_of(piece->str, piece->len), n - y->scalar.n));
+    fy_token_iter_finish(y->pieces);
+    return text_slice(&y->scalar);
+}
+
 static void
 on_scalar(struct yaml *y, struct fy_event *e)
 {
     struct config_mark mark = mark_of(y, e);
     struct fy_token *token = e->scalar.value;
     bool quoted = token && fy_token_scalar_style(token) != FYSS_PLAIN;
-    struct slice text = SLICE("");
+    struct slice text = token ? scalar_text(y, token) : SLICE("");
 
-    if (token)
-        text.at = fy_token_get_text(token, &text.n);
     if (!text.at) {
         no_memory(y);
         return;
@@ -471,8 +491,9 @@ start(struct yaml *y)
     if (!y->diag)
         return false;
     fy_diag_set_collect_errors(y->diag, true);
+    y->pieces = fy_token_iter_create(NULL);
     y->parser = fy_parser_create(&how);
-    return y->parser && fy_parser_set_string(y->parser, y->text.at, y->text.n) == 0 &&
+    return y->pieces && y->parser && fy_parser_set_string(y->parser, y->text.at, y->text.n) == 0 &&
            (y->file < 0 || lines_init(&y->lines, y->text));
 }
 
@@ -481,12 +502,15 @@ finish(struct yaml *y)
 {
     while (y->depth)
         map_free(&y->frames[--y->depth].keys);
+    if (y->pieces)
+        fy_token_iter_destroy(y->pieces);
     if (y->parser)
         fy_parser_destroy(y->parser);
     if (y->diag)
         fy_diag_destroy(y->diag);
     lines_free(&y->lines);
     map_free(&y->anchors);
+    text_free(&y->scalar);
     arena_free(&y->scratch);
 }
 
@@ -522,6 +546,7 @@ yaml_parse(struct loader *l, struct slice text, int file)
     struct yaml y = {.loader = l, .text = text, .file = file};
 
     arena_init(&y.scratch, NULL, 0, CONFIG_ARENA_MAX);
+    text_init(&y.scalar, FILE_BYTES_MAX + 1);
     if (!start(&y))
         no_memory(&y);
     else if (!has_bad_byte(&y))

@@ -234,3 +234,20 @@ TEST(where_it_cannot_be_found_the_start_must_do)
     EXPECT(is_at(located("free: abc", 99), 1, 7));
     unload();
 }
+
+TEST(quoted_texts_of_any_number_of_escapes)
+{
+    char text[1000];
+
+    for (size_t n = 0; n < 100; n++) {
+        size_t at = (size_t) sprintf(text, "password: '");
+
+        for (size_t i = 0; i < n; i++)
+            at += (size_t) sprintf(text + at, "''");
+        sprintf(text + at, "'\nheader: {k: \"a\\\\b\\tc\\nd\\\"e\\u20ac\\\\\\\\f\"}\n");
+        EXPECT(load(text));
+        EXPECT_EQ(root->password.n, n);
+        EXPECT_STR(root->header.value, "a\\b\tc\nd\"e\xe2\x82\xac\\\\f");
+    }
+    unload();
+}

@@ -109,6 +109,8 @@ serving_of(struct exchange *x)
 bool request_make(struct serving *s);
 /* forwarded.c */
 bool forwarded_apply(struct serving *s, const struct listener_config *config);
+/* The address is in trusted_proxies. */
+bool listener_trusts(const struct listener_config *config, const union address *a);
 /* client_body.c */
 struct body *client_body_new(struct serving *s);
 /* True when all of it was read, or what is left is little and was dropped. */

@@ -8,8 +8,8 @@
  */
 #include "edge/client.h"
 
-static bool
-is_trusted(const struct listener_config *config, const union address *a)
+bool
+listener_trusts(const struct listener_config *config, const union address *a)
 {
     const struct network *n = config->trusted_proxies.at;
 
@@ -45,12 +45,25 @@ parse_element(struct slice text, union address *a)
     return address_split(text, 1, &host, &port) && address_parse_ip(host, 0, a);
 }
 
+/* A list field that came in several lines, as one (RFC 9110 5.3); absent when there is none. */
+static struct slice
+join(struct exchange *x, enum field_id id)
+{
+    struct fields *f = &x->request.fields;
+    struct field *first = fields_get(f, id), *more = first;
+    struct slice all = first ? first->value : (struct slice){NULL, 0};
+
+    while (first && (more = fields_next(f, more, field_name(id))))
+        all = arena_printf(&x->arena, "%.*s, %.*s", SLICE_ARG(all), SLICE_ARG(more->value));
+    return all;
+}
+
 /* Walks X-Forwarded-For from its end, through our own proxies, to the client. */
 static void
 find_client(struct serving *s, const struct listener_config *config)
 {
     struct exchange *x = &s->x;
-    struct slice list = fields_value(&x->request.fields, FIELD_X_FORWARDED_FOR);
+    struct slice list = join(x, FIELD_X_FORWARDED_FOR);
     char text[ADDRESS_TEXT_MAX];
 
     while (list.n) {
@@ -60,7 +73,7 @@ find_client(struct serving *s, const struct listener_config *config)
             break;
         address_unmap(&a);
         x->client_address = a;
-        if (!is_trusted(config, &a))
+        if (!listener_trusts(config, &a))
             break;
     }
     x->client_ip = arena_copy(&x->arena, slice_of(text, address_write_ip(&x->client_address, text)));
@@ -98,7 +111,7 @@ static bool
 append(struct exchange *x, enum field_id id, struct slice element)
 {
     struct fields *f = &x->request.fields;
-    struct slice old = fields_has(f, id) ? fields_value(f, id) : (struct slice){NULL, 0};
+    struct slice old = fields_has(f, id) ? join(x, id) : (struct slice){NULL, 0};
 
     if (!old.n)
         return fields_set(f, id, element);
@@ -154,7 +167,7 @@ forwarded_apply(struct serving *s, const struct listener_config *config)
     struct fields *f = &x->request.fields;
     bool unix_peer = s->facts.peer.any.sa_family == AF_UNIX, good = true;
 
-    if (config->trusted_proxies.n && is_trusted(config, &s->facts.peer))
+    if (config->trusted_proxies.n && listener_trusts(config, &s->facts.peer))
         keep_trusted(s, config);
     else
         drop_untrusted(f);

@@ -6,6 +6,8 @@
  */
 #include "edge/client.h"
 
+enum { OUR_FIELDS = 32 }; /* that we and middleware add to the client's */
+
 static bool
 refuse(struct serving *s, unsigned status, enum reason reason, const char *words)
 {
@@ -80,6 +82,7 @@ request_make(struct serving *s)
     q->method_token = s->head.method_token;
     q->version = 10 + s->head.minor;
     q->fields = s->head.fields;
+    q->fields.max += OUR_FIELDS;
     q->upgrade = s->head.upgrade;
     q->expect_continue = s->head.expect_continue;
     q->target.raw = s->head.target;

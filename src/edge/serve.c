@@ -37,11 +37,15 @@ receive_more(struct client_conn *c, uint64_t deadline_us)
 
 /* False: not one, or from a peer that may not speak for others. */
 static bool
-read_proxy_header(struct client_conn *c, const struct listener_config *config, uint64_t deadline_us)
+read_proxy_header(struct serving *s, const struct listener_config *config, uint64_t deadline_us)
 {
+    struct client_conn *c = s->conn;
     struct proxy_header h;
     size_t used;
 
+    /* Without a list of proxies everybody is one: then only they can reach the listener. */
+    if (config->trusted_proxies.n && !listener_trusts(config, &s->facts.peer))
+        return false;
     for (;;) {
         enum h1_result result = proxy_header_parse(unread(c), &h, &used);
 
@@ -52,7 +56,6 @@ read_proxy_header(struct client_conn *c, const struct listener_config *config, u
         if (receive_more(c, deadline_us) != OK)
             return false;
     }
-    (void) config;
     c->start += (uint32_t) used;
     c->proxied = true;
     if (!h.local) {
@@ -61,6 +64,7 @@ read_proxy_header(struct client_conn *c, const struct listener_config *config, u
         memcpy(&source, &h.source, sizeof(source));
         memcpy(&destination, &h.destination, sizeof(destination));
         client_set_peer(c, &source, &destination);
+        client_fill(c, &s->facts);
     }
     return true;
 }
@@ -129,7 +133,7 @@ read_head(struct serving *s, const struct listener_config *config)
     size_t scanned = 0, used;
     enum h1_fault fault = H1_OK;
 
-    if (!c->proxied && !read_proxy_header(c, config, deadline_us))
+    if (!c->proxied && !read_proxy_header(s, config, deadline_us))
         return READ_END;
     for (;;) {
         enum h1_result result = H1_MORE;
@@ -175,23 +179,10 @@ begin(struct serving *s, struct client_conn *c, void *first, size_t first_n)
 static void
 run_chain(struct serving *s)
 {
-    struct exchange *x = &s->x;
-
-    x->route = route_find(s->use->snapshot->routes, x);
-    if (!x->route) {
-        exchange_refuse(x, 404, REASON_NO_ROUTE, "no route for host %.*s", SLICE_ARG(x->request.host));
-        return;
-    }
-    x->chain = x->next = x->route->chain;
-    x->slots = arena_calloc(&x->arena, x->route->chain_length, sizeof(*x->slots));
-    if (!x->slots) {
-        exchange_refuse(x, 503, REASON_OUT_OF_MEMORY, "chain");
-        return;
-    }
     client_watch(s->conn);
-    exchange_next(x);
-    if (x->response.status == 0)
-        exchange_refuse(x, 500, REASON_MISCONFIGURED, "nobody answered");
+    exchange_run(&s->x, route_find(s->use->snapshot->routes, &s->x));
+    if (s->x.response.status == 0 && fiber_self()->cancelled == OK)
+        exchange_refuse(&s->x, 500, REASON_MISCONFIGURED, "nobody answered");
 }
 
 static void

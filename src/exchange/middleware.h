@@ -26,7 +26,7 @@ struct middleware_ops {
     void (*handle)(const struct middleware *self, struct exchange *x);
     /* Optional: what it would do to this request, one line, for `maitred explain`; must not wait. */
     void (*explain)(const struct middleware *self, struct exchange *x, struct text *out);
-    /* Part of every chain that does not name it itself, in front of the rest, with default options. */
+    /* Part of every chain that does not name it itself, right before the terminal, with default options. */
     bool by_default;
     /* It answers what passes by itself (respond, redirect): a route that uses it needs no `to`. */
     bool answers;

@@ -115,11 +115,11 @@ make_chain(struct builder *b, struct route *r)
         no_memory(b);
         return;
     }
+    for (size_t i = 0; i < r->use.n; i++)
+        chain[n++] = (struct middleware){use[i].object->ops, use[i].value};
     for (size_t i = 0; i < b->n_defaults; i++)
         if (!uses(r, b->by_default[i]))
             chain[n++] = (struct middleware){b->by_default[i], b->default_configs[i]};
-    for (size_t i = 0; i < r->use.n; i++)
-        chain[n++] = (struct middleware){use[i].object->ops, use[i].value};
     chain[n++] = terminal_of(b, r);
     r->chain = chain;
     r->chain_length = n;

@@ -14,7 +14,8 @@
 static void
 print_text(const struct text *t, FILE *out)
 {
-    fwrite(t->at, 1, t->n, out);
+    if (t->n)
+        fwrite(t->at, 1, t->n, out);
 }
 
 /* Runs body(arg) where configurations can be built: with a loop, though nothing ever waits in it. */
@@ -117,9 +118,10 @@ imagine(const struct question *q, struct imagined *i, const struct app *a)
     x->request.authority = x->request.target.authority;
     for (size_t n = 0; n < q->n_fields; n++) {
         struct slice value = q->fields[n], name = slice_cut(&value, ':');
+        bool whole = slice_is_present(value);
 
         value = slice_trim(value);
-        if (!is_token(name) || !is_field_value(value)) {
+        if (!whole || !is_token(name) || !is_field_value(value)) {
             fprintf(stderr, "maitred explain: -H takes 'Name: value'\n");
             return false;
         }
@@ -240,13 +242,13 @@ command_explain(const struct command *self, int argc, char **argv)
         else if (more && strcmp(argv[i], "--client") == 0)
             q.client = slice_str(argv[++i]);
         else if (argv[i][0] == '-')
-            return command_usage(self, "unknown option, or one without its value");
+            return command_unknown(self, argv[i]);
         else if (!q.method.n)
             q.method = slice_str(argv[i]);
         else if (!q.url.n)
             q.url = slice_str(argv[i]);
         else
-            return command_usage(self, "too many arguments");
+            return command_unknown(self, argv[i]);
     }
     if (!q.path || !q.method.n || !q.url.n)
         return command_usage(self, "-c FILE, METHOD and URL are needed");
@@ -314,23 +316,20 @@ write_reference(struct text *out)
 int
 command_schema(const struct command *self, int argc, char **argv)
 {
-    (void) argv;
-    return argc ? command_usage(self, "takes no options") : print_generated(write_schema);
+    return argc ? command_unknown(self, argv[0]) : print_generated(write_schema);
 }
 
 int
 command_reference(const struct command *self, int argc, char **argv)
 {
-    (void) argv;
-    return argc ? command_usage(self, "takes no options") : print_generated(write_reference);
+    return argc ? command_unknown(self, argv[0]) : print_generated(write_reference);
 }
 
 int
 command_version(const struct command *self, int argc, char **argv)
 {
-    (void) self;
-    (void) argc;
-    (void) argv;
+    if (argc)
+        return command_unknown(self, argv[0]);
     puts("maitred " MAITRED_VERSION);
     return 0;
 }

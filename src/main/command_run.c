@@ -81,7 +81,7 @@ command_run(const struct command *self, int argc, char **argv)
             return command_usage(self, "-c needs a file");
         common = take_common(self, argc, argv, &i, &options);
         if (common)
-            return common == 2 ? 2 : command_usage(self, "unknown option");
+            return common == 2 ? 2 : command_unknown(self, argv[i]);
     }
     if (!options.source.path)
         return command_usage(self, "-c FILE is missing");
@@ -129,7 +129,7 @@ command_proxy(const struct command *self, int argc, char **argv)
             return command_usage(self, "--from and --to need a value");
         common = take_common(self, argc, argv, &i, &options);
         if (common)
-            return common == 2 ? 2 : command_usage(self, "unknown option");
+            return common == 2 ? 2 : command_unknown(self, argv[i]);
     }
     if (!from || !to)
         return command_usage(self, "--from and --to are needed");
@@ -188,7 +188,7 @@ command_demo(const struct command *self, int argc, char **argv)
         common = missing ? command_usage(self, "--from needs a value")
                          : take_common(self, argc, argv, &i, &options);
         if (common)
-            return common == 2 ? 2 : command_usage(self, "unknown option");
+            return common == 2 ? 2 : command_unknown(self, argv[i]);
     }
     port = strrchr(from, ':');
     if (!port)

@@ -18,6 +18,9 @@ struct command {
 /* Says what is wrong and how it is used; 2. */
 int command_usage(const struct command *c, const char *wrong);
 
+/* The same for an argument that nobody knows. */
+int command_unknown(const struct command *c, const char *argument);
+
 int command_run(const struct command *self, int argc, char **argv);
 int command_check(const struct command *self, int argc, char **argv);
 int command_proxy(const struct command *self, int argc, char **argv);

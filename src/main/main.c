@@ -41,10 +41,27 @@ asks_for_help(int argc, char **argv)
     return false;
 }
 
+/* Output that could not be written is a failure too. */
+static int
+finish(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    perror("maitred: cannot write");
+    return status ? status : 1;
+}
+
 int
 command_usage(const struct command *c, const char *wrong)
 {
     fprintf(stderr, "maitred %s: %s\nusage: maitred %s\n", c->name, wrong, c->usage);
+    return 2;
+}
+
+int
+command_unknown(const struct command *c, const char *argument)
+{
+    fprintf(stderr, "maitred %s: unknown argument `%s`\nusage: maitred %s\n", c->name, argument, c->usage);
     return 2;
 }
 
@@ -70,7 +87,7 @@ main(int argc, char **argv)
             printf("usage: maitred %s\n\n%s\n", commands[i].usage, commands[i].summary);
             return 0;
         }
-        return commands[i].run(&commands[i], argc - 2, argv + 2);
+        return finish(commands[i].run(&commands[i], argc - 2, argv + 2));
     }
     fprintf(stderr, "maitred: there is no command `%s`\n\n", name);
     print_help(stderr);

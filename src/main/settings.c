@@ -76,6 +76,34 @@ static const struct option settings_options[] = {
 };
 
 static bool
+check_names(struct config_bind *b, const struct settings *s)
+{
+    const struct listener_config *l = s->listeners.at;
+    struct slice *names = arena_calloc(config_bind_arena(b), s->listeners.n + 1, sizeof(*names));
+    const struct route *r = s->routes.at;
+    bool good = names != NULL;
+
+    for (size_t i = 0; names && i < s->listeners.n; i++) {
+        names[i] = l[i].name;
+        for (size_t j = 0; j < i; j++)
+            if (slice_eq(l[i].name, l[j].name))
+                good = config_bind_error(b, &l[i].name, NULL, "two listeners have the name `%.*s`",
+                                         SLICE_ARG(l[i].name));
+    }
+    for (size_t i = 0; names && i < s->routes.n; i++) {
+        bool known = r[i].listener.n == 0;
+
+        for (size_t j = 0; j < s->listeners.n && !known; j++)
+            known = slice_eq(names[j], r[i].listener);
+        if (!known)
+            good = config_bind_error(b, &r[i].listener,
+                                     config_suggest(config_bind_arena(b), r[i].listener, names, s->listeners.n),
+                                     "there is no listener `%.*s`", SLICE_ARG(r[i].listener));
+    }
+    return good;
+}
+
+static bool
 check_settings(struct config_bind *b, void *object)
 {
     struct settings *s = object;
@@ -89,7 +117,7 @@ check_settings(struct config_bind *b, void *object)
     if (s->listeners.n == 0)
         return config_bind_error(b, &s->listeners, "add one, such as `listeners: [\":8080\"]`",
                                  "there is no listener");
-    return true;
+    return check_names(b, s);
 }
 
 const struct option_object settings_object = {

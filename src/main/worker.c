@@ -122,7 +122,8 @@ print_report(const struct config_report *report)
 
     text_init(&t, 1024 * 1024);
     config_report_print(report, &t);
-    fwrite(t.at, 1, t.n, stderr);
+    if (t.n)
+        fwrite(t.at, 1, t.n, stderr);
     text_free(&t);
 }
 
@@ -298,13 +299,13 @@ reload(struct process *p)
     if (!a || !get_listeners(p, a)) {
         if (a)
             app_free(a);
-        log_error("configuration unchanged: the new one has errors");
+        log_answer(LOG_LEVEL_ERROR, "configuration unchanged: the new one has errors");
         return;
     }
     app_apply(a);
     if (hand_over(p, a))
-        log_info("configuration loaded routes=%zu upstreams=%zu listeners=%zu", a->settings->routes.n,
-                 a->n_upstreams, a->snapshot.listeners.n);
+        log_answer(LOG_LEVEL_INFO, "configuration loaded routes=%zu upstreams=%zu listeners=%zu",
+                   a->settings->routes.n, a->n_upstreams, a->snapshot.listeners.n);
 }
 
 /* ------------------------------------------------------------------ start and end */
@@ -475,7 +476,7 @@ open_signals(struct process *p)
     if (fd < 0)
         return false;
     sock_init(&p->signals, fd);
-    p->signals.flags = SOCK_LISTENS;
+    p->signals.flags = SOCK_LEVEL;
     return true;
 }
 

@@ -113,11 +113,11 @@ log_write(struct log_site *site, enum log_level level, const char *format, ...)
 {
     char memory[LINE_MAX_BYTES], message[MESSAGE_MAX];
     struct text line;
-    uint32_t suppressed, lost;
+    uint32_t suppressed = 0, lost;
     va_list args;
     int n;
 
-    if (!site_admits(site, &suppressed))
+    if (site && !site_admits(site, &suppressed))
         return;
     va_start(args, format);
     n = vsnprintf(message, sizeof(message), format, args);

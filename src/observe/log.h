@@ -35,6 +35,13 @@ void log_write(struct log_site *site, enum log_level level, const char *format, 
             log_write(&site_, level, __VA_ARGS__);                                                \
     } while (0)
 
+/* The answer to an operator's command. */
+#define log_answer(level, ...)                                                                    \
+    do {                                                                                          \
+        if (log_is_on(level))                                                                     \
+            log_write(NULL, level, __VA_ARGS__);                                                  \
+    } while (0)
+
 #define log_error(...) LOG_AT(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) LOG_AT(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) LOG_AT(LOG_LEVEL_INFO, __VA_ARGS__)

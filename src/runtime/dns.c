@@ -128,7 +128,7 @@ watch(struct resolver *r, ares_socket_t fd)
         return NULL;
     }
     sock_init(&w->sock, copy);
-    w->sock.flags = 0;
+    w->sock.flags = SOCK_SHARED;
     w->sock.release = free_watched;
     w->resolver = r;
     w->theirs = fd;

@@ -66,7 +66,8 @@ enum sock_flags {
     SOCK_READABLE = 2, /* a receive may find something */
     SOCK_WRITABLE = 4,
     SOCK_HANGUP = 8,   /* the peer has closed its side, or the connection broke */
-    SOCK_LISTENS = 16,
+    SOCK_LEVEL = 16,   /* what one round leaves is announced again: listening sockets, event counters */
+    SOCK_SHARED = 32,  /* somebody else holds the same description: closing it here is not enough */
 };
 
 /*

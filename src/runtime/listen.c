@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BURST_MAX = 32, PAUSE_US = 100000, DEFER_S = 1 };
+enum { BURST_MAX = 32, PAUSE_US = 100000, LAST_BURST = 65536, DEFER_S = 1 };
 
 static void
 set_options(int fd, const union address *at, bool reuse_port)
@@ -154,7 +154,7 @@ acceptor_start(struct acceptor *a, int fd)
     ssize_t started;
 
     sock_init(&a->sock, fd);
-    a->sock.flags = SOCK_LISTENS;
+    a->sock.flags = SOCK_LEVEL | SOCK_SHARED;
     a->sock.release = on_released;
     a->burst = 1;
     started = io_ready(&a->sock, &a->io, IO_READABLE, on_connections);
@@ -166,6 +166,17 @@ acceptor_stop(struct acceptor *a)
 {
     if (a->stopped)
         return;
+    /* Those who are in the backlog already have been promised an answer. */
+    io_cancel(&a->io);
+    for (unsigned i = 0; i < LAST_BURST; i++) {
+        union address peer;
+        socklen_t n = sizeof(peer);
+        int fd = accept4(a->sock.fd, &peer.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd < 0)
+            break;
+        a->on_accept(a, fd, &peer);
+    }
     a->stopped = true;
     timer_clear(&loop_current->timers, &a->pause);
     io_cancel(&a->io);

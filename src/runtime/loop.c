@@ -197,7 +197,7 @@ loop_init(struct loop *l, const struct loop_ops *ops, unsigned number)
         return e;
     }
     sock_init(&l->mailbox, fd);
-    l->mailbox.flags = SOCK_LISTENS;
+    l->mailbox.flags = SOCK_LEVEL;
     return io_ready(&l->mailbox, &l->mailbox_io, IO_READABLE, on_mail) == IO_PENDING ? OK : ERR_IO;
 }
 

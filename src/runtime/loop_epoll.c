@@ -56,7 +56,7 @@ attach(struct sock *s)
 
     if (s->flags & SOCK_ATTACHED)
         return 0;
-    event.events = s->flags & SOCK_LISTENS
+    event.events = s->flags & SOCK_LEVEL
                        ? (uint32_t) EPOLLIN
                        : (uint32_t) EPOLLIN | EPOLLOUT | EPOLLRDHUP | (uint32_t) EPOLLET;
     if (epoll_ctl(e->fd, EPOLL_CTL_ADD, s->fd, &event) != 0)
@@ -166,7 +166,7 @@ epoll_ready(struct sock *s, struct io *io)
 {
     if (io->kind == IO_WRITABLE)
         return s->flags & SOCK_WRITABLE ? 0 : wait_writing(s, io);
-    if (!(s->flags & SOCK_LISTENS) && s->flags & SOCK_READABLE && s->flags & SOCK_ATTACHED)
+    if (!(s->flags & SOCK_LEVEL) && s->flags & SOCK_READABLE && s->flags & SOCK_ATTACHED)
         return 0;
     return wait_reading(s, io);
 }
@@ -190,7 +190,11 @@ epoll_watch(struct sock *s)
 static void
 epoll_detach(struct sock *s)
 {
-    /* close() removes it, since nobody else holds the description. */
+    struct epoll_loop *e = loop_current->impl;
+
+    /* close() removes it from the set, unless somebody else holds the description too. */
+    if ((s->flags & SOCK_ATTACHED) && (s->flags & SOCK_SHARED))
+        (void) epoll_ctl(e->fd, EPOLL_CTL_DEL, s->fd, NULL);
     s->flags &= (uint8_t) ~SOCK_ATTACHED;
 }
 

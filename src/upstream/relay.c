@@ -24,6 +24,12 @@ relay_deadline_us(const struct exchange *x, uint64_t us)
     return at;
 }
 
+bool
+relay_total_is_over(const struct exchange *x)
+{
+    return x->timeouts->total_us && loop_now_us() >= x->times.started_us + x->timeouts->total_us;
+}
+
 /* ------------------------------------------------------------------ choosing */
 
 struct tried {
@@ -327,8 +333,11 @@ refuse(struct relay *r, const struct failure *f)
     if (r->pump.client_err != OK && r->pump.client_err != ERR_CANCELLED) {
         fiber_uncancel(fiber_self());
         refuse_client(r);
+    } else if (r->pump.server_err == ERR_TIMEOUT) {
+        fiber_uncancel(fiber_self());
+        exchange_refuse_limit(x, 504, REASON_RESPONSE_TIMEOUT, &x->timeouts->send_us, "timeouts.send");
     } else if (fiber_self()->cancelled != OK) {
-        exchange_refuse(x, 499, REASON_CLIENT_GONE, "while waiting for the server");
+        exchange_fault(x, REASON_CLIENT_GONE, ERR_CANCELLED, "while waiting for the server");
     } else if (f->limit) {
         exchange_refuse_limit(x, status_of(f->reason), f->reason, f->limit, f->limit_name);
         x->fault.err = f->err;

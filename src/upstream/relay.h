@@ -67,6 +67,8 @@ struct failure {
 /* Monotonic time until which a wait of `us` may last, the exchange's total limit included. */
 uint64_t relay_deadline_us(const struct exchange *x, uint64_t us);
 
+bool relay_total_is_over(const struct exchange *x);
+
 /* Into out; false when it does not fit or memory is used up (the text's `full`). */
 void relay_write_request_head(const struct relay *r, struct text *out);
 

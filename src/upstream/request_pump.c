@@ -89,7 +89,7 @@ run(void *arg)
     p->done = true;
     if (p->waiter)
         fiber_resume(p->waiter);
-    else if (p->client_err != OK && p->client_err != ERR_CANCELLED)
+    else if ((p->client_err != OK && p->client_err != ERR_CANCELLED) || p->server_err == ERR_TIMEOUT)
         /* The request cannot be completed: no sense in waiting for its answer. */
         fiber_cancel(r->main, ERR_CANCELLED);
 }

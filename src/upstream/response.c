@@ -60,7 +60,7 @@ fail_waiting(struct relay *r, struct failure *f, enum err e)
     const struct exchange_timeouts *t = r->x->timeouts;
 
     if (e == ERR_TIMEOUT) {
-        bool total = t->total_us && loop_now_us() >= r->x->times.started_us + t->total_us;
+        bool total = relay_total_is_over(r->x);
 
         f->limit = total ? &t->total_us : &t->response_us;
         f->limit_name = total ? "timeouts.total" : "timeouts.response";
@@ -182,7 +182,11 @@ broke_off(struct relay *r, enum err e)
     const struct exchange_timeouts *t = r->x->timeouts;
 
     r->broken = e == ERR_END ? ERR_RESET : e;
-    if (e == ERR_TIMEOUT) {
+    if (e == ERR_TIMEOUT && relay_total_is_over(r->x)) {
+        exchange_fault(r->x, REASON_TOTAL_TIMEOUT, e, "while the answer was relayed");
+        r->x->fault.limit = &t->total_us;
+        r->x->fault.limit_name = "timeouts.total";
+    } else if (e == ERR_TIMEOUT) {
         exchange_fault(r->x, REASON_RESPONSE_TIMEOUT, e, "the server stopped sending");
         r->x->fault.limit = &t->response_us;
         r->x->fault.limit_name = "timeouts.response";
@@ -377,6 +381,7 @@ take_over_tunnel(struct relay *r)
     struct exchange *x = r->x;
 
     x->response.tunnel = &take(&r->conn)->sock;
+    x->response.tunnel_close = upstream_tunnel_close;
     x->response.tunnel_early = arena_copy(&x->arena, unread(r));
     r->complete = true;
     uncount(r);

@@ -67,7 +67,7 @@ def test_output_that_cannot_be_written_is_an_error():
 
 
 def test_log_lines_have_a_time_and_a_level():
-    with Maitred("listeners: [{address: '@listen@'}]\nroutes: []\n") as proxy:
+    with Maitred("listeners: [{address: '@listen@'}]\nroutes: [{use: [{respond: 204}]}]\n") as proxy:
         for line in proxy.stderr.splitlines():
             assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (error|warning|info|debug) +\S", line), line
 

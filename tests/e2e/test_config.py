@@ -82,66 +82,67 @@ def check(path, **more):
 
 # ---------------------------------------------------------------- bad files
 
-# name: (text, [(line, column or None, words)...]).  All complaints come at once, in the order of their places.
+# name: (text, [(what the place points at, words)...]).  All complaints come at once, in the order of their places.
+# What is pointed at is unique in the text, or (line, column); None: anywhere.
+L = "listeners: [{address: ':18080', name: public}]\n"
 BAD = {
-    "unknown key": ("""\
-listeners:
-  - address: :18080
-    hed_timeout: 10s
-""", [(3, 5, ["hed_timeout", "did you mean `head_timeout`?"])]),
-    "unknown key at the top": ("listners: []\n", [(1, 1, ["listners", "did you mean `listeners`?"])]),
-    "unknown middleware": ("""\
-routes:
-  - use: [{hedaers: {}}]
-""", [(2, 12, ["hedaers", "did you mean `headers`?"])]),
-    "unknown middleware, by name alone": ("routes:\n  - use: [requestid]\n", [(2, 11, ["requestid", "request_id"])]),
-    "unknown upstream": ("""\
-upstreams: {app: {servers: ["127.0.0.1:1"]}}
-routes:
-  - to: appp
-""", [(3, 9, ["appp", "did you mean `app`?"])]),
-    "unknown listener": ("listeners: [{address: ':1', name: public}]\nroutes:\n  - {listener: pubic, use: [{respond: 200}]}\n",
-                         [(3, 16, ["pubic"])]),
-    "no unit": ("listeners:\n  - {address: ':1', head_timeout: 10}\n", [(2, 36, ["10", "10s"])]),
-    "a unit nobody knows": ("listeners:\n  - {address: ':1', head_timeout: 10sec}\n", [(2, 36, ["10sec"])]),
-    "not a number": ("listeners:\n  - {address: ':1', requests: many}\n", [(2, 32, ["many"])]),
-    "not a size": ("listeners:\n  - {address: ':1', max_head: 16kb?}\n", [(2, 32, ["16kb?"])]),
-    "out of bounds": ("routes:\n  - use: [{respond: 99}]\n", [(2, 21, ["99"])]),
-    "not a choice": ("access_log:\n  - {to: stdout, format: jsno}\n", [(2, 27, ["jsno", "did you mean `json`?"])]),
-    "not a boolean": ("listeners:\n  - {address: ':1', proxy_protocol: perhaps}\n", [(2, 38, ["perhaps"])]),
-    "not an address": ("listeners:\n  - address: localhost\n", [(2, 14, ["localhost"])]),
-    "port beyond": ("listeners:\n  - address: ':65536'\n", [(2, 14, ["65536"])]),
-    "not a network": ("listeners:\n  - {address: ':1', trusted_proxies: [10.0.0.0/33]}\n", [(2, 40, ["10.0.0.0/33"])]),
-    "bits behind the prefix": ("listeners:\n  - {address: ':1', trusted_proxies: [10.0.0.1/8]}\n", [(2, 40, ["10.0.0.1/8"])]),
-    "a map where a list belongs": ("routes: {a: b}\n", [(1, 9, [])]),
-    "a list where a map belongs": ("upstreams: [a, b]\n", [(1, 12, [])]),
-    "a scalar where a map belongs": ("process: fast\n", [(1, 10, [])]),
-    "a key twice": ("listeners: []\nroutes: []\nlisteners: []\n", [(3, 1, ["listeners"])]),
-    "required and missing": ("listeners:\n  - name: public\n", [(2, None, ["address"])]),
-    "no servers": ("upstreams:\n  app: {balance: random}\n", [(2, None, ["servers"])]),
-    "a bad expression": ("routes:\n  - {when: \"method = 'GET'\", use: [{respond: 200}]}\n", [(2, None, [])]),
-    "an unknown variable": ("routes:\n  - {when: \"methd == 'GET'\", use: [{respond: 200}]}\n", [(2, 13, ["methd", "method"])]),
-    "a bad regular expression": ("routes:\n  - {path_regex: '^/(', use: [{respond: 200}]}\n", [(2, None, [])]),
-    "a bad template": ("routes:\n  - use: [{respond: {text: '${client.ipp}'}}]\n", [(2, None, ["client.ipp", "client.ip"])]),
-    "a response in a condition of the request": ("routes:\n  - {when: status == 200, use: [{respond: 200}]}\n", [(2, None, ["status"])]),
-    "broken YAML": ("listeners: [\n", [(None, None, [])]),
-    "a tab": ("process:\n\tdrain: 1s\n", [(2, None, [])]),
-    "an alias bomb": ("a: &a [x, x]\nb: [*a, *a]\n", [(None, None, [])]),
-    "two documents": ("listeners: []\n---\nroutes: []\n", [(None, None, [])]),
-    "a name twice": ("listeners:\n  - {address: ':1', name: a}\n  - {address: ':2', name: a}\n", [(3, None, ["a"])]),
-    "an address twice": ("listeners:\n  - address: ':18080'\n  - address: ':18080'\n", [(3, None, ["18080"])]),
-    "an unset variable of the environment": ("listeners:\n  - address: ${env:NO_SUCH_VARIABLE}\n", [(2, None, ["NO_SUCH_VARIABLE"])]),
-    "a file that is not there": ("routes:\n  - use: [{respond: {text: '${file:/nonexistent/secret}'}}]\n", [(2, None, ["/nonexistent/secret"])]),
+    "unknown key": ("listeners:\n  - address: :18080\n    hed_timeout: 10s\n", [("hed_timeout", ["did you mean `head_timeout`?"])]),
+    "unknown key at the top": ("listners: []\n", [("listners", ["did you mean `listeners`?"])]),
+    "unknown middleware": (L + "routes:\n  - use: [{hedaers: {}}]\n", [("hedaers", ["did you mean `headers`?"])]),
+    "unknown middleware, by name alone": (L + "routes:\n  - use: [requestid]\n", [("requestid", ["`request_id`"])]),
+    "unknown upstream": (L + "upstreams: {app: {servers: ['127.0.0.1:1']}}\nroutes:\n  - to: appp\n", [("appp", ["did you mean `app`?"])]),
+    "unknown listener": (L + "routes:\n  - {listener: pubic, use: [{respond: 200}]}\n", [("pubic", [])]),
+    "no unit": ("listeners:\n  - {address: ':1', head_timeout: 10}\n", [("10}", ["10s"])]),
+    "a unit nobody knows": ("listeners:\n  - {address: ':1', head_timeout: 10sec}\n", [("10sec", [])]),
+    "not a number": ("listeners:\n  - {address: ':1', requests: many}\n", [("many", [])]),
+    "not a size": ("listeners:\n  - {address: ':1', max_head: 16kb?}\n", [("16kb?", [])]),
+    "out of bounds": (L + "routes:\n  - use: [{respond: 99}]\n", [("99", [])]),
+    "not a choice": (L + "access_log:\n  - {to: stdout, format: jsno}\n", [("jsno", ["did you mean `json`?"])]),
+    "not a boolean": ("listeners:\n  - {address: ':1', proxy_protocol: perhaps}\n", [("perhaps", [])]),
+    "not an address": ("listeners:\n  - address: localhost\n", [("localhost", [])]),
+    "port beyond": ("listeners:\n  - address: ':65536'\n", [("':65536'", [])]),
+    "not a network": ("listeners:\n  - {address: ':1', trusted_proxies: [10.0.0.0/33]}\n", [("10.0.0.0/33", [])]),
+    "bits behind the prefix": ("listeners:\n  - {address: ':1', trusted_proxies: [10.0.0.1/8]}\n", [("10.0.0.1/8", [])]),
+    "a map where a scalar belongs": ("listeners:\n  - {address: {a: b}}\n", [("{a: b}", [])]),
+    "a list where a map belongs": (L + "upstreams: [a, b]\n", [("[a, b]", [])]),
+    "a scalar where a map belongs": (L + "process: fast\n", [("fast", [])]),
+    "a key twice": (L + "routes: []\nlisteners: []\n", [((3, 1), ["listeners"])]),
+    "required and missing": ("listeners:\n  - name: public\n", [((2, None), ["address"])]),
+    "no servers": (L + "upstreams:\n  app: {balance: random}\n", [((3, None), ["servers"])]),
+    "a bad expression": (L + "routes:\n  - {when: \"method = 'GET'\", use: [{respond: 200}]}\n", [("= 'GET'", [])]),
+    "an unknown variable": (L + "routes:\n  - {when: \"methd == 'GET'\", use: [{respond: 200}]}\n", [("methd", ["method"])]),
+    "a bad regular expression": (L + "routes:\n  - {path_regex: '^/(', use: [{respond: 200}]}\n", [((3, None), [])]),
+    "a bad template": (L + "routes:\n  - use: [{respond: {text: '${client.ipp}'}}]\n", [("client.ipp", ["client.ip"])]),
+    "a response in a condition of the request": (L + "routes:\n  - {when: status == 200, use: [{respond: 200}]}\n", [("status", [])]),
+    "broken YAML": ("listeners: [\n", [(None, [])]),
+    "a tab": ("process:\n\tdrain: 1s\n", [((2, None), [])]),
+    "two documents": ("listeners: []\n---\nroutes: []\n", [((2, None), [])]),
+    "a name twice": ("listeners:\n  - {address: ':1', name: a}\n  - {address: ':2', name: a}\n", [((3, None), ["`a`"])]),
+    "an address twice": ("listeners:\n  - address: ':18080'\n  - address: ':18080'\n", [((3, 14), ["18080"])]),
+    "an unset variable of the environment": ("listeners:\n  - address: ${env:NO_SUCH_VARIABLE}\n", [((2, None), ["NO_SUCH_VARIABLE"])]),
+    "a file that is not there": (L + "routes:\n  - use: [{respond: {text: '${file:/nonexistent/secret}'}}]\n", [((3, None), ["/nonexistent/secret"])]),
     "all at once": ("""\
 listeners:
   - address: nowhere
     head_timeout: 10
     bakclog: 1
 routes:
-  - to: nobody
+  - to: "http://somewhere:port"
     use: [{respond: {status: 1000}}]
-""", [(2, 14, ["nowhere"]), (3, 19, ["10"]), (4, 5, ["bakclog", "did you mean `backlog`?"]), (6, 9, ["nobody"]), (7, None, ["1000"])]),
+    when: methd == GET
+""", [("nowhere", []), ((3, 19), ["10s"]), ("bakclog", ["did you mean `backlog`?"]), ("1000", []), ("methd", ["method"])]),
 }
+
+
+def place(text, where):
+    """(line, column) of something in a text; None stands for any."""
+    if where is None or isinstance(where, tuple):
+        return where or (None, None)
+    assert text.count(where) == 1, where
+    before = text[:text.index(where)]
+    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+
+
 MESSAGE = re.compile(r"^(.*):(\d+):(\d+): error: (.*)$", re.M)
 
 
@@ -155,9 +156,9 @@ def test_a_bad_file(write, name):
     places = [(int(line), int(column)) for _, line, column, _ in found]
     assert found and all(os.path.basename(file) == "site.yaml" for file, *_ in found), done.stderr
     assert places == sorted(places)
-    for line, column, words in wanted:
-        if line:
-            assert [p for p in places if p[0] == line and column in (None, p[1])], (line, column, done.stderr)
+    for where, words in wanted:
+        line, column = place(text, where)
+        assert [p for p in places if line in (None, p[0]) and column in (None, p[1])], (line, column, done.stderr)
         for word in words:
             assert word in done.stderr, done.stderr
     if name == "all at once":
@@ -183,6 +184,13 @@ def test_nothing_in_a_file_can_play_with_the_terminal(write):
 
 def test_a_huge_number_of_mistakes_is_cut_short(write):
     done = check(write("routes:\n" + "  - {usse: []}\n" * 5000))
+    assert done.returncode == 2 and len(done.stderr) < 100_000
+
+
+def test_an_alias_bomb_is_refused(write):
+    """Each level holds the one before ten times: a few lines that would become ten thousand million."""
+    levels = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 11))
+    done = check(write("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + levels), timeout=10)
     assert done.returncode == 2 and len(done.stderr) < 100_000
 
 
@@ -301,7 +309,7 @@ def test_the_schema_takes_good_files(schema):
 
 @pytest.mark.parametrize("name", [
     "unknown key", "unknown key at the top", "unknown middleware", "unknown middleware, by name alone", "a unit nobody knows",
-    "not a number", "not a choice", "not a boolean", "a map where a list belongs", "a list where a map belongs",
+    "not a number", "not a choice", "not a boolean", "a map where a scalar belongs", "a list where a map belongs",
     "a scalar where a map belongs", "required and missing", "out of bounds",
 ])
 def test_the_schema_refuses_bad_files(schema, name):
@@ -376,7 +384,7 @@ def generated(name):
 
 def test_the_reference_is_fresh():
     done = command("reference")
-    assert done.returncode == 0 and done.stdout.startswith("#")
+    assert done.returncode == 0 and "# " in done.stdout
     texts = []
     for path in generated("*.md"):
         with open(path) as file:

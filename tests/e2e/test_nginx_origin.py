@@ -13,6 +13,7 @@ from support.daemons import nginx
 from support.wait import seconds, volume
 
 SERVER = """
+    types { text/plain txt; text/html html; }
     gzip on; gzip_min_length 100; gzip_types text/plain; gzip_proxied any;
     location /files/ { alias @dir@/www/; }
     location = /count { return 200 $connection_requests; }

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import textwrap
 
 from support.maitred import folder
 from support.ports import free_port
@@ -72,5 +73,5 @@ def haproxy(text):
     port, path = free_port(), folder()
     config = os.path.join(path, "haproxy.cfg")
     with open(config, "w") as file:
-        file.write(text.replace("@port@", str(port)))
+        file.write(textwrap.dedent(text).replace("@port@", str(port)) + "\n")
     return Daemon(["haproxy", "-db", "-f", config], port, path)

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 
 import yaml
 
@@ -115,6 +116,7 @@ class Maitred:
         self.wrap = list(wrap)
         self.popen = self.worker = None
         self.worker_may_die = False
+        self.reloaded = 0
         if text is not None:
             self.write(text)
         if start:
@@ -195,9 +197,14 @@ class Maitred:
         os.kill(self.pid, number)
 
     def reload(self, text=None, good=True):
-        """SIGHUP, and waits for what the proxy says to it; gives the new part of stderr."""
+        """
+        SIGHUP, and waits for what the proxy says to it; gives the new part of stderr.  At most eight a
+        second: of each message only ten a second are written.
+        """
         if text is not None:
             self.write(text)
+        time.sleep(max(0, self.reloaded + 0.125 - time.monotonic()))
+        self.reloaded = time.monotonic()
         old = len(self.stderr)
         self.signal(signal.SIGHUP)
         want = "configuration loaded" if good else "configuration unchanged"
@@ -276,7 +283,10 @@ class Maitred:
         def matching():
             return [r for r in self.log(file) if all(r.get(k) == v for k, v in wanted.items())]
 
-        return eventually(lambda: (m := matching())[n - 1:] and m, within, f"log record {wanted}")[n - 1]
+        try:
+            return eventually(lambda: matching()[n - 1:], within)[0]
+        except AssertionError:
+            raise AssertionError(f"no {n} records with {wanted} in the log: {self.log_lines(file)[-5:]}") from None
 
     # ---------------------------------------------------------------- figures
 

@@ -107,6 +107,8 @@ struct config_source {
 
 /* Reads the file system and getenv(); files up to 64 MiB. */
 extern const struct config_source config_source_system;
+/* For sources of one's own: the rest of an open file into out; 0 or an errno. */
+int config_read_descriptor(int fd, struct text *out);
 
 /* What was set where: sorted by address once loading is done (16 bytes a value). */
 struct config_marks {

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 /* What out was made for is the limit; a byte more tells that there would have been more. */
-static int
-read_all(int fd, struct text *out)
+int
+config_read_descriptor(int fd, struct text *out)
 {
     char chunk[16 * 1024];
     ssize_t n;
@@ -36,7 +36,7 @@ system_read(void *arg, const char *path, struct text *out)
     (void) arg;
     if (fd < 0)
         return errno;
-    error = read_all(fd, out);
+    error = config_read_descriptor(fd, out);
     close(fd);
     return error;
 }

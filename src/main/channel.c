@@ -2,6 +2,7 @@
 /* main/channel.c - both ends of the channel between worker and supervisor. */
 #include "main/channel.h"
 
+#include "main/files.h"
 #include "runtime/sock.h"
 
 #include <errno.h>
@@ -68,6 +69,23 @@ channel_listen(int channel, const union address *address, int backlog, unsigned 
     return reply.error;
 }
 
+int
+channel_read(int channel, const char *path)
+{
+    struct channel_request request = {.kind = CHANNEL_READ};
+    struct channel_reply reply;
+    int fds[CHANNEL_FDS_MAX];
+    size_t n = strlen(path);
+
+    if (n >= sizeof(request.path))
+        return -ENAMETOOLONG;
+    memcpy(request.path, path, n);
+    if (send(channel, &request, sizeof(request), MSG_NOSIGNAL) != (ssize_t) sizeof(request) ||
+        receive_with(channel, &reply, fds) != (ssize_t) sizeof(reply))
+        return -EPIPE;
+    return reply.error ? -reply.error : fds[0];
+}
+
 void
 channel_tell(int channel, enum channel_kind kind, const union address *address)
 {
@@ -106,6 +124,14 @@ open_all(struct kept *k, const struct channel_request *request)
 {
     bool shared = request->address.any.sa_family == AF_UNIX;
 
+    /* SO_REUSEPORT would share the address with a stranger of the same user without a word. */
+    if (!shared) {
+        int alone = sock_listen(&request->address, 1, false);
+
+        if (alone < 0)
+            return -alone;
+        close(alone);
+    }
     while (k->n < request->n) {
         int fd = shared && k->n ? dup(k->fds[0])
                                 : sock_listen(&request->address, request->backlog, !shared);
@@ -156,6 +182,25 @@ forget(const union address *address)
         }
 }
 
+static bool
+serve_file(int channel, char *path)
+{
+    struct channel_reply reply = {0};
+    int fd;
+    bool sent;
+
+    path[CHANNEL_PATH_MAX - 1] = '\0';
+    fd = files_open(path);
+    if (fd < 0)
+        reply.error = -fd;
+    else
+        reply.n = 1;
+    sent = send_with(channel, &reply, &fd) > 0;
+    if (fd >= 0)
+        close(fd);
+    return sent;
+}
+
 bool
 channel_serve(int channel, bool *ready)
 {
@@ -171,8 +216,13 @@ channel_serve(int channel, bool *ready)
         reply.error = listen_on(&request, &k);
         reply.n = k ? k->n : 0;
         return send_with(channel, &reply, k ? k->fds : NULL) > 0;
+    case CHANNEL_READ: return serve_file(channel, request.path);
+    case CHANNEL_LOADED: files_keep(); return true;
     case CHANNEL_FORGET: forget(&request.address); return true;
-    case CHANNEL_READY: *ready = true; return true;
+    case CHANNEL_READY:
+        files_restrict();
+        *ready = true;
+        return true;
     }
     return false;
 }

@@ -15,14 +15,19 @@
 enum channel_kind {
     CHANNEL_LISTEN, /* -> descriptors of the address, n of them, made when there are none yet */
     CHANNEL_FORGET, /* the address is not listened on any more; no answer */
+    CHANNEL_READ,   /* -> a descriptor of the file, for reading */
+    CHANNEL_LOADED, /* what was read since the last time is the configuration in force; no answer */
     CHANNEL_READY,  /* serving; no answer */
 };
+
+enum { CHANNEL_PATH_MAX = 4096 };
 
 struct channel_request {
     enum channel_kind kind;
     union address     address;
     int               backlog;
     unsigned          n;
+    char              path[CHANNEL_PATH_MAX]; /* CHANNEL_READ, ends with a zero byte */
 };
 
 struct channel_reply {
@@ -34,6 +39,8 @@ enum { CHANNEL_FDS_MAX = 128 };
 
 /* Worker: asks and waits. 0, with n descriptors in fds; or an errno. */
 int channel_listen(int channel, const union address *address, int backlog, unsigned n, int *fds);
+/* The file's descriptor, or -errno. */
+int channel_read(int channel, const char *path);
 void channel_tell(int channel, enum channel_kind kind, const union address *address);
 
 /* Supervisor: answers one request.  False: the worker is gone.  *ready is set by CHANNEL_READY. */

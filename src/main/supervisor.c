@@ -8,6 +8,7 @@
 #include "main/supervisor.h"
 
 #include "main/channel.h"
+#include "main/files.h"
 #include "observe/log.h"
 
 #include <errno.h>
@@ -102,6 +103,8 @@ pass_on(struct supervisor *s, uint32_t number)
         /* A second one does not wait. */
         kill(s->worker, s->ending ? SIGKILL : SIGTERM);
         s->ending = true;
+        /* Who has connected without a word yet hears of it; the worker accepts the rest. */
+        channel_close_all();
         break;
     case SIGHUP:
     case SIGUSR1: kill(s->worker, (int) number); break;
@@ -142,6 +145,7 @@ on_end(struct supervisor *s, int how, int *status)
         s->backoff_ms *= 2;
     if (!s->ready)
         poll(NULL, 0, (int) s->backoff_ms);
+    files_use_kept();
     return true;
 }
 
@@ -183,6 +187,7 @@ supervisor_run(const struct run_options *options)
     int status = 1;
 
     raise_limits();
+    files_allow_below(options->source.path);
     s.signals = open_signals();
     if (s.signals < 0 || !start_worker(&s))
         fprintf(stderr, "maitred: cannot start the worker process: %s\n", err_sentence(err_from_errno(errno)));

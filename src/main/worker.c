@@ -39,6 +39,8 @@ struct process {
     const struct run_options *options;
     struct loop               loop; /* of the control thread */
     int                       channel;
+    struct config_source      reader; /* by way of the supervisor, which may read what we may not */
+    struct app_source         source;
     struct app               *app;
     unsigned                  n;
     struct worker             workers[WORKERS_MAX];
@@ -115,6 +117,19 @@ start_threads(struct process *p)
 
 /* ------------------------------------------------------------------ loading */
 
+static int
+read_by_supervisor(void *arg, const char *path, struct text *out)
+{
+    struct process *p = arg;
+    int fd = channel_read(p->channel, path), error;
+
+    if (fd < 0)
+        return -fd;
+    error = config_read_descriptor(fd, out);
+    close(fd);
+    return error;
+}
+
 static void
 print_report(const struct config_report *report)
 {
@@ -134,7 +149,7 @@ load(struct process *p)
     struct app *a;
 
     config_report_init(&report);
-    a = app_load(&p->options->source, &report);
+    a = app_load(&p->source, &report);
     if (a && !app_open_logs(a, &report)) {
         app_free(a);
         a = NULL;
@@ -284,6 +299,7 @@ hand_over(struct process *p, struct app *a)
         fiber_suspend();
     p->app = a;
     free(take(&p->fds));
+    channel_tell(p->channel, CHANNEL_LOADED, NULL);
     if (old) {
         forget_listeners(p, old, a);
         release_app(old);
@@ -506,6 +522,11 @@ worker_run(const struct run_options *options, int channel)
         return 1;
     p->options = options;
     p->channel = channel;
+    p->reader = config_source_system;
+    p->reader.read = read_by_supervisor;
+    p->reader.arg = p;
+    p->source = options->source;
+    p->source.reader = &p->reader;
     hash_seed(random_u64());
     if (loop_init(&p->loop, NULL, WORKERS_MAX - 1) != OK)
         return 1;

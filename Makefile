@@ -8,7 +8,8 @@ FUZZ_SECONDS ?= 600
 # Debian's own Python, which has Debian's modules, whatever else stands first in PATH.
 PYTHON       := /usr/bin/python3
 
-RELEASE   := -Dbuildtype=release -Db_lto=true -Dprefix=$(PREFIX)
+# Debug information costs nothing at run time, and tools/gdb and perf need it; `make install` strips it.
+RELEASE   := -Doptimization=3 -Ddebug=true -Db_lto=true
 SANITIZED := -Dbuildtype=debugoptimized -Db_lto=false
 # Arguments for pytest: make test PYTEST='-k websocket'
 PYTEST    ?=
@@ -94,7 +95,7 @@ docs: all ## Write docs/reference and the JSON Schema anew, from the tables in t
 
 .PHONY: install
 install: all ## Install the binary, the manual page, the systemd unit and the schema (DESTDIR, PREFIX)
-	install -D -m 755 $(BUILD)/maitred $(DESTDIR)$(PREFIX)/sbin/maitred
+	install -D -s -m 755 $(BUILD)/maitred $(DESTDIR)$(PREFIX)/sbin/maitred
 	install -D -m 644 packaging/maitred.8 $(DESTDIR)$(PREFIX)/share/man/man8/maitred.8
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|@sbindir@|$(PREFIX)/sbin|' packaging/maitred.service \

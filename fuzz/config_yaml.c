@@ -2,8 +2,8 @@
 /*
  * fuzz/config_yaml.c - any text as a configuration, with the sample tables.
  *
- * Whatever the text is, loading ends, there is a configuration or an error but never both or neither,
- * every message points into the text, and the report can be printed.
+ * Whatever the text is, loading ends, there is a configuration or an error but never both or
+ * neither, every message points into the text, and the report can be printed.
  */
 #include "base/check.h"
 #include "config/testing.h"
@@ -78,8 +78,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct config *c;
 
     config_report_init(&report);
-    c = config_load_text("fuzz.yaml", slice_of((const char *) data, n), &sample_root_object, &source,
-                         &report);
+    c = config_load_text("fuzz.yaml", slice_of((const char *) data, n), &sample_root_object,
+                         &source, &report);
     CHECK((c == NULL) == (report.errors > 0));
     check_report(&report);
     if (c)

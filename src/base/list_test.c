@@ -15,7 +15,7 @@ names(struct list *head)
 {
     size_t n = 0;
 
-    list_each(link, head)
+    list_each (link, head)
         text[n++] = list_entry(link, struct item, link)->name;
     return slice_of(text, n);
 }
@@ -67,7 +67,7 @@ TEST(members_may_be_removed_while_walking)
     list_append(&head, &a.link);
     list_append(&head, &b.link);
     list_append(&head, &c.link);
-    list_each(link, &head)
+    list_each (link, &head)
         if (list_entry(link, struct item, link)->name != 'b')
             list_remove(link);
     EXPECT_STR(names(&head), "b");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/map.h"
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/test.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/slice.h"
 #include "base/check.h"
+#include "base/slice.h"
 #include "base/test.h"
 
 TEST(empty_is_not_absent)
@@ -112,8 +112,8 @@ TEST(list_elements_skip_what_is_empty)
 
 TEST(decimal_numbers_are_digits_only)
 {
-    static const char *const bad[] = {"", "+1", "-1", " 1", "1 ", "0x1", "1.", "18446744073709551616",
-                                      "99999999999999999999999"};
+    static const char *const bad[] = {
+        "", "+1", "-1", " 1", "1 ", "0x1", "1.", "18446744073709551616", "99999999999999999999999"};
     uint64_t v;
 
     EXPECT(slice_to_u64(SLICE("18446744073709551615"), UINT64_MAX, &v) && v == UINT64_MAX);
@@ -141,6 +141,7 @@ TEST(ascii_letters_and_digits)
     EXPECT_EQ(ascii_lower('A'), 'a');
     EXPECT_EQ(ascii_lower('['), '[');
     EXPECT(ascii_is_digit('9') && !ascii_is_digit('/') && !ascii_is_digit(':'));
-    EXPECT(ascii_is_alpha('z') && ascii_is_alpha('Z') && !ascii_is_alpha('@') && !ascii_is_alpha('{'));
+    EXPECT(ascii_is_alpha('z') && ascii_is_alpha('Z') && !ascii_is_alpha('@') &&
+           !ascii_is_alpha('{'));
     EXPECT(!ascii_is_alpha('\xe4'));
 }

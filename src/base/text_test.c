@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/text.h"
 #include "base/test.h"
+#include "base/text.h"
 
 TEST(pieces_are_put_together)
 {

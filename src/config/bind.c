@@ -2,12 +2,12 @@
 /*
  * config/bind.c - from the tree to structs, led by the tables.
  *
- * All mistakes are to be found in one run, so binding goes on behind each of them: a value that cannot
- * be read leaves its default, an item that cannot be read is left out of its list.  Only a required
- * value that is missing breaks an object; then its check is not run, nor those of the objects around it,
- * which could not rely on what they look at.
+ * All mistakes are to be found in one run, so binding goes on behind each of them: a value that
+ * cannot be read leaves its default, an item that cannot be read is left out of its list.  Only a
+ * required value that is missing breaks an object; then its check is not run, nor those of the
+ * objects around it, which could not rely on what they look at.
  *
- * The check of every object runs exactly once, at its final address, after those of the objects in it.
+ * Every object is checked exactly once, at its final address, after the objects in it.
  */
 #include "config/bind.h"
 
@@ -154,7 +154,8 @@ bind_option(struct config_bind *b, const struct bind_type *type, const struct op
 /* ------------------------------------------------------------------ the members of an object */
 
 static void
-report_unknown(struct config_bind *b, const struct bind_type *type, const struct config_node *member)
+report_unknown(struct config_bind *b, const struct bind_type *type,
+               const struct config_node *member)
 {
     static const struct slice engine[] = {SLICE_INIT("include"), SLICE_INIT("defaults"),
                                           SLICE_INIT("version")};
@@ -225,7 +226,7 @@ require(struct config_bind *b, const struct bind_type *type, const struct config
 static bool settle(struct config_bind *b, const struct bind_type *type, void *out,
                    const struct seen *seen);
 
-/* An embedded object that is not in the file; when it lacks something required it is as good as absent. */
+/* An embedded object that is not in the file; lacking something required, it is left alone. */
 static bool
 settle_embedded(struct config_bind *b, const struct option_object *object, void *out)
 {
@@ -240,7 +241,8 @@ settle_embedded(struct config_bind *b, const struct option_object *object, void 
 }
 
 static bool
-settle_option(struct config_bind *b, const struct bind_type *type, const struct option *o, void *out)
+settle_option(struct config_bind *b, const struct bind_type *type, const struct option *o,
+              void *out)
 {
     const struct option *outer = b->preset;
     const struct config_node *node;
@@ -288,7 +290,8 @@ fill(struct config_bind *b, const struct bind_type *type, const struct config_no
 }
 
 static void
-put_key(struct config_bind *b, const struct bind_type *type, const struct config_node *node, void *out)
+put_key(struct config_bind *b, const struct bind_type *type, const struct config_node *node,
+        void *out)
 {
     void *field = (char *) out + type->key->offset;
 
@@ -328,7 +331,7 @@ bind_object(struct config_bind *b, const struct option_object *object,
             const struct config_node *node, enum bind_how how, void *out)
 {
     struct bind_type *type = type_of(b, object);
-    struct config_node *own = (struct config_node *) node; /* of our tree, which defaults complete */
+    struct config_node *own = (struct config_node *) node; /* of our tree: defaults go in */
 
     if (!type)
         return false;

@@ -50,8 +50,8 @@ enum bind_how {
     BIND_EMPTY, /* only its name stands in the file */
 };
 
-/* Binds one object into out, which has object->size bytes.  False: it is broken, a required value is
- * missing, and nobody may look at it. */
+/* Binds one object into out, which has object->size bytes.  False: it is broken, a required value
+ * is missing, and nobody may look at it. */
 bool bind_object(struct config_bind *b, const struct option_object *object,
                  const struct config_node *node, enum bind_how how, void *out);
 /* Reads the node into the option's field of the object. */
@@ -79,7 +79,7 @@ size_t option_field_bytes(const struct option *o);
 void defaults_check(struct config_bind *b, const struct option_object *root);
 /* After binding: defaults that no object has taken are checked as well. */
 void defaults_check_unused(struct config_bind *b, const struct option_object *root);
-/* Merges the defaults of its type into the object's node; false after a message when out of memory. */
+/* Merges the defaults of its type into the object's node; false when out of memory. */
 bool defaults_apply(struct config_bind *b, const struct bind_type *type, struct config_node *node);
 
 /* ------------------------------------------------------------------ marks.c */
@@ -110,7 +110,8 @@ const char *message_with_article(struct config_bind *b, const char *noun);
 /* "a list", "nothing", "`10`": what stands where something else was expected. */
 const char *message_found(struct config_bind *b, const struct config_node *node);
 /* "label `a`, `b`, `c`", of at most a few dozen names. */
-const char *message_names(struct config_bind *b, const char *label, const struct slice *names, size_t n);
+const char *message_names(struct config_bind *b, const char *label, const struct slice *names,
+                          size_t n);
 
 /* ------------------------------------------------------------------ services.c */
 

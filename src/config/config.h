@@ -2,16 +2,17 @@
 /*
  * config/config.h - the configuration engine: from text to checked C structs.
  *
- * Every object and option is declared once, in a table beside the code that uses it (config/option.h).
- * From the tables come parsing, validation, defaults, the JSON Schema, the reference in docs/ and,
- * later, what the REST API accepts.  The engine knows no feature.
+ * Every object and option is declared once, in a table beside the code that uses it
+ * (config/option.h).  From the tables come parsing, validation, defaults, the JSON Schema, the
+ * reference in docs/ and, later, what the REST API accepts.  The engine knows no feature.
  *
- * Steps      text -> tree of nodes with marks (YAML, a strict subset) -> includes joined, defaults merged,
- *            ${env:X} and ${file:...} replaced -> bound to structs by the tables -> checked.
- * Errors     all of them at once, in a report; each with file:line:column, the line, a caret and, where
- *            one is likely, a suggestion.
+ * Steps      text -> tree of nodes with marks (YAML, a strict subset), ${env:X} and ${file:...}
+ *            replaced -> includes joined -> defaults merged, bound to structs by the tables,
+ *            checked.
+ * Errors     all of them at once, in a report; each with file:line:column, the line, a caret and,
+ *            where one is likely, a suggestion.
  * Lifetime   everything a loaded configuration points at lives in its arena until config_free().
- * Threads    loading happens on one thread; a loaded configuration is never changed, any thread reads.
+ * Threads    loading happens on one thread; what was loaded is never changed, any thread reads.
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
@@ -80,8 +81,9 @@ struct config_report {
 void config_report_init(struct config_report *r);
 void config_report_free(struct config_report *r);
 /* hint may be NULL.  At most 100 messages are kept; the rest is only counted. */
-void config_report_add(struct config_report *r, enum config_severity severity, struct config_mark mark,
-                       const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
+void config_report_add(struct config_report *r, enum config_severity severity,
+                       struct config_mark mark, const char *hint, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 /*
  * As a compiler prints:
  *
@@ -94,14 +96,14 @@ void config_report_print(const struct config_report *r, struct text *out);
 
 /* ------------------------------------------------------------------ loading */
 
-/* How files and the environment are read, so that tests and a privileged supervisor can stand in. */
+/* How files and the environment are read, so that tests and a supervisor can stand in. */
 struct config_source {
     /* The whole file into out; 0 or an errno. */
     int (*read)(void *arg, const char *path, struct text *out);
     const char *(*env)(void *arg, const char *name); /* NULL when unset */
     void *arg;
-    /* The paths that match a pattern with `*`, `?` or `[`, sorted, into out, each ending in a zero byte;
-     * 0 or an errno.  NULL: no pattern matches anything. */
+    /* The paths that match a pattern with `*`, `?` or `[`, sorted, into out, each ending in a zero
+     * byte; 0 or an errno.  NULL: no pattern matches anything. */
     int (*match)(void *arg, const char *pattern, struct text *out);
 };
 
@@ -130,20 +132,21 @@ struct config {
 
 /*
  * Loads and binds.  NULL when there are errors (the report has them); warnings alone do not fail.
- * `version:`, `include:` and `defaults:` at the top are the engine's own keys.  source may be NULL: the
- * system.
+ * `version:`, `include:` and `defaults:` at the top are the engine's own keys.  source may be NULL:
+ * the system.
  */
 struct config *config_load_file(const char *path, const struct option_object *type,
                                 const struct config_source *source, struct config_report *report);
 /* The same from memory; name stands for the path in messages. */
-struct config *config_load_text(const char *name, struct slice text, const struct option_object *type,
+struct config *config_load_text(const char *name, struct slice text,
+                                const struct option_object *type,
                                 const struct config_source *source, struct config_report *report);
 void config_free(struct config *c);
 
-/* Where the value of an option was set, given the address of its field in the bound struct; line 0 when
- * it has its default. */
+/* Where the value of an option was set, given the address of its field in the bound struct; line 0
+ * when it has its default. */
 struct config_mark config_where(const struct config *c, const void *field);
-/* Where an object stands that was written in a file, given the address of its struct; else line 0. */
+/* Where an object stands in a file, given the address of its struct; else line 0. */
 struct config_mark config_where_object(const struct config *c, const void *object);
 /* "site.yaml:12:5", or "default". */
 struct slice config_where_text(const struct config *c, const void *field, struct arena *arena);

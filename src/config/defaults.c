@@ -2,8 +2,8 @@
 /*
  * config/defaults.c - `defaults: {route: {...}}`.
  *
- * They are merged into the tree, not into structs, so that an object ends up exactly as though the user
- * had written them in it.
+ * They are merged into the tree, not into structs, so that an object ends up exactly as though the
+ * user had written them in it.
  */
 #include "config/bind.h"
 #include "config/describe.h"
@@ -96,10 +96,13 @@ defaults_check_unused(struct config_bind *b, const struct option_object *root)
     struct description d;
 
     b->partial = true;
-    if (describe(&d, root))
+    if (describe(&d, root)) {
         for (size_t i = 0; i < d.n; i++)
             if (d.types[i].object->takes_defaults)
                 try_alone(b, d.types[i].object);
+    } else {
+        tree_no_memory(b->loader);
+    }
     describe_free(&d);
     b->partial = false;
 }

@@ -2,7 +2,7 @@
 /*
  * config/describe.c - all the types of objects that can be reached from a table.
  *
- * Two rooms may each call an object of theirs `cache`; within one generated text they need two names.
+ * Two rooms may each call an object of theirs `cache`; in a generated text they need two names.
  */
 #include "config/describe.h"
 

@@ -22,9 +22,11 @@ struct description {
 /* False when out of memory; free it in any case. */
 bool describe(struct description *d, const struct option_object *root);
 void describe_free(struct description *d);
-const struct described *describe_find(const struct description *d, const struct option_object *object);
+const struct described *describe_find(const struct description *d,
+                                      const struct option_object *object);
 /* "route", or "route_2" for the second type of that name. */
-void describe_name(const struct description *d, const struct option_object *object, struct text *out);
+void describe_name(const struct description *d, const struct option_object *object,
+                   struct text *out);
 /* Whether schema and reference show the option of this object. */
 bool describe_shows(const struct described *type, const struct option *o);
 

@@ -2,9 +2,9 @@
 /*
  * config/golden_test.c - configurations in tests/golden/config and the messages that they give.
  *
- * NAME.yaml is loaded with the sample tables, and the printed report must be NAME.expected; one that
- * loads in silence has an empty one.  MAITRED_UPDATE_GOLDEN=1 writes what came out, to be read by a
- * person before it is committed.  MAITRED_SOURCE_ROOT says where the sources are.
+ * NAME.yaml is loaded with the sample tables, and the printed report must be NAME.expected; one
+ * that loads in silence has an empty one.  MAITRED_UPDATE_GOLDEN=1 writes what came out, to be read
+ * by a person before it is committed.  MAITRED_SOURCE_ROOT says where the sources are.
  */
 #include "config/testing.h"
 
@@ -19,7 +19,7 @@ enum { PATH_BYTES = 1024, CASES_MAX = 200 };
 
 static char folder[PATH_BYTES];
 
-/* The folder of the cases: below the variable, the current folder, or the root that this file is in. */
+/* The folder of the cases: below the variable, the current folder, or the root of this file. */
 static bool
 find_folder(void)
 {

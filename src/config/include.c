@@ -2,8 +2,8 @@
 /*
  * config/include.c - a configuration that is spread over files.
  *
- * The members of an included file take the place of the key `include`: lists keep the order in which a
- * person would read the files from top to bottom.
+ * The members of an included file take the place of the key `include`: lists keep the order in
+ * which a person would read the files from top to bottom.
  */
 #include "config/load.h"
 
@@ -39,8 +39,8 @@ has_wildcard(struct slice path)
 }
 
 static void
-include_one(struct loader *l, struct config_node *into, const struct chain *outer, struct slice path,
-            struct config_mark mark)
+include_one(struct loader *l, struct config_node *into, const struct chain *outer,
+            struct slice path, struct config_mark mark)
 {
     struct chain here = {outer, path, mark, outer->depth + 1};
     struct config_node *tree;
@@ -73,8 +73,8 @@ include_pattern(struct loader *l, struct config_node *into, const struct chain *
     if (l->source->match)
         error = l->source->match(l->source->arg, pattern.at, &found);
     if (error)
-        config_report_add(l->report, CONFIG_ERROR, mark, NULL, "cannot look for `%s`: %s", pattern.at,
-                          strerror(error));
+        config_report_add(l->report, CONFIG_ERROR, mark, NULL, "cannot look for `%s`: %s",
+                          pattern.at, strerror(error));
     for (rest = text_slice(&found); rest.n && !error;)
         include_one(l, into, outer, slice_cut(&rest, '\0'), mark);
     text_free(&found);
@@ -195,8 +195,8 @@ load(struct loader *l, const struct chain *here)
     text_init(&text, FILE_BYTES_MAX);
     error = l->source->read(l->source->arg, path.at, &text);
     if (error) {
-        config_report_add(l->report, CONFIG_ERROR, here->mark, NULL, "cannot read `%s`: %s", path.at,
-                          strerror(error));
+        config_report_add(l->report, CONFIG_ERROR, here->mark, NULL, "cannot read `%s`: %s",
+                          path.at, strerror(error));
         l->failed = true;
     } else {
         tree = parse(l, text_slice(&text), here);

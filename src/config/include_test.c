@@ -87,8 +87,9 @@ TEST(paths_are_relative_to_the_including_file)
 TEST(faulty_includes)
 {
     EXPECT(!load_etc("include: nowhere.yaml\n"));
-    EXPECT_STR(first_line(), "etc/site.yaml:1:10: error: cannot read `etc/nowhere.yaml`: No such file or "
-                             "directory");
+    EXPECT_STR(first_line(),
+               "etc/site.yaml:1:10: error: cannot read `etc/nowhere.yaml`: No such file or "
+               "directory");
     EXPECT(!load_etc("include: self.yaml\n"));
     EXPECT_STR(first_line(), "etc/self.yaml:1:10: error: `etc/self.yaml` includes itself");
     EXPECT(!load_etc("include: d0.yaml\n"));
@@ -98,10 +99,12 @@ TEST(faulty_includes)
     EXPECT(!load_etc("include: [~]\n"));
     EXPECT_STR(first_line(), "etc/site.yaml:1:11: error: expected a path, found nothing");
     EXPECT(!load_etc("include: list.txt\n"));
-    EXPECT_STR(first_line(), "etc/list.txt:1:1: error: expected a map at the top of the file, found a list");
+    EXPECT_STR(first_line(),
+               "etc/list.txt:1:1: error: expected a map at the top of the file, found a list");
     EXPECT(!load_etc("include: old.yaml\n"));
-    EXPECT_STR(first_line(), "etc/old.yaml:1:10: error: unknown version of the configuration language; "
-                             "this program reads `1`");
+    EXPECT_STR(first_line(),
+               "etc/old.yaml:1:10: error: unknown version of the configuration language; "
+               "this program reads `1`");
     unload();
 }
 
@@ -133,7 +136,8 @@ TEST(a_missing_file_has_no_place)
     text_init(&printed, 1 << 20);
     EXPECT(!config_load_file("/no/such/file", &sample_root_object, NULL, &report));
     config_report_print(&report, &printed);
-    EXPECT_STR(text_slice(&printed), "error: cannot read `/no/such/file`: No such file or directory\n");
+    EXPECT_STR(text_slice(&printed),
+               "error: cannot read `/no/such/file`: No such file or directory\n");
     unload();
 }
 
@@ -193,9 +197,10 @@ TEST(files_are_put_in_without_their_last_newline)
 TEST(faulty_replacements)
 {
     world = (struct sample_world){files, environment};
-    EXPECT_STR(complaint("password: ${env:NONE}"),
-               "c.yaml:1:11: error: the environment variable `NONE` is not set; hint: set it, or give a "
-               "fallback: `${env:NONE:-value}`");
+    EXPECT_STR(
+        complaint("password: ${env:NONE}"),
+        "c.yaml:1:11: error: the environment variable `NONE` is not set; hint: set it, or give a "
+        "fallback: `${env:NONE:-value}`");
     EXPECT_EQ(report.errors, 1);
     EXPECT_STR(complaint("timeout: ${env:NAME"), "c.yaml:1:10: error: `${env:` without `}`");
     EXPECT_STR(complaint("timeout: ${env:}"),

@@ -2,9 +2,9 @@
 /*
  * config/kinds.c - the kinds of single values that everybody needs.
  *
- * The table says what a text means, never its look: `no` may be a name, `1.10` a version.  Each kind
- * reads a scalar, says what it expected when that fails, and writes the JSON Schema of what it reads.
- * In the schema every value may also be a reference to the environment or to a file.
+ * The table says what a text means, never its look: `no` may be a name, `1.10` a version.  Each
+ * kind reads a scalar, says what it expected when that fails, and writes the JSON Schema of what it
+ * reads.  In the schema every value may also be a reference to the environment or to a file.
  */
 #include "config/bind.h"
 #include "config/units.h"
@@ -56,8 +56,8 @@ write_percent(struct text *out, int64_t value)
 }
 
 static bool
-bounded(struct config_bind *b, const struct option *o, const struct config_node *node, int64_t value,
-        write_int_f *write)
+bounded(struct config_bind *b, const struct option *o, const struct config_node *node,
+        int64_t value, write_int_f *write)
 {
     char memory[64];
     struct text bounds;
@@ -102,8 +102,9 @@ write_bounds(const struct option *o, struct text *out)
 static bool
 bool_parse(struct config_bind *b, const struct option *o, const struct config_node *node, void *out)
 {
-    static const struct slice words[] = {SLICE_INIT("true"), SLICE_INIT("false"), SLICE_INIT("yes"),
-                                         SLICE_INIT("no"),   SLICE_INIT("on"),    SLICE_INIT("off")};
+    static const struct slice words[] = {SLICE_INIT("true"), SLICE_INIT("false"),
+                                         SLICE_INIT("yes"),  SLICE_INIT("no"),
+                                         SLICE_INIT("on"),   SLICE_INIT("off")};
 
     if (!option_scalar(b, o, node))
         return false;
@@ -153,7 +154,8 @@ int_parse(struct config_bind *b, const struct option *o, const struct config_nod
 static void
 int_schema(const struct option *o, struct text *out)
 {
-    text_literal(out, "{\"type\":[\"integer\",\"string\"],\"pattern\":\"^-?[0-9]+$" OR_REFERENCE "\"");
+    text_literal(out,
+                 "{\"type\":[\"integer\",\"string\"],\"pattern\":\"^-?[0-9]+$" OR_REFERENCE "\"");
     write_bounds(o, out);
     text_byte(out, '}');
 }
@@ -182,12 +184,14 @@ bytes_hint(struct config_bind *b, struct slice s)
         return NULL;
     return arena_printf(&b->loader->report->arena,
                         "write `%.*s%ciB` (powers of 1024) or `%.*s%cB` (powers of 1000)",
-                        (int) digits, s.at, letter, (int) digits, s.at, letter == 'K' ? 'k' : letter)
+                        (int) digits, s.at, letter, (int) digits, s.at,
+                        letter == 'K' ? 'k' : letter)
         .at;
 }
 
 static bool
-bytes_parse(struct config_bind *b, const struct option *o, const struct config_node *node, void *out)
+bytes_parse(struct config_bind *b, const struct option *o, const struct config_node *node,
+            void *out)
 {
     uint64_t value;
 
@@ -223,7 +227,8 @@ const struct option_kind option_bytes = {
 /* ------------------------------------------------------------------ duration */
 
 static bool
-duration_parse(struct config_bind *b, const struct option *o, const struct config_node *node, void *out)
+duration_parse(struct config_bind *b, const struct option *o, const struct config_node *node,
+               void *out)
 {
     uint64_t value;
 
@@ -297,7 +302,8 @@ const struct option_kind option_rate_kind = {
 enum { HUNDRED_PERCENT = 1000000 };
 
 static bool
-percent_parse(struct config_bind *b, const struct option *o, const struct config_node *node, void *out)
+percent_parse(struct config_bind *b, const struct option *o, const struct config_node *node,
+              void *out)
 {
     struct option within = *o;
     uint64_t value;
@@ -321,7 +327,8 @@ static void
 percent_schema(const struct option *o, struct text *out)
 {
     (void) o;
-    text_literal(out, "{\"type\":\"string\",\"pattern\":\"^[0-9]+(\\\\.[0-9]{1,4})?%$" OR_REFERENCE "\"}");
+    text_literal(out, "{\"type\":\"string\",\"pattern\":\"^[0-9]+(\\\\.[0-9]{1,4})?%$" OR_REFERENCE
+                      "\"}");
 }
 
 const struct option_kind option_percent = {
@@ -335,7 +342,8 @@ const struct option_kind option_percent = {
 /* ------------------------------------------------------------------ string */
 
 static bool
-string_parse(struct config_bind *b, const struct option *o, const struct config_node *node, void *out)
+string_parse(struct config_bind *b, const struct option *o, const struct config_node *node,
+             void *out)
 {
     if (!option_scalar(b, o, node))
         return false;
@@ -361,7 +369,8 @@ const struct option_kind option_string = {
 /* ------------------------------------------------------------------ choice */
 
 static bool
-choice_parse(struct config_bind *b, const struct option *o, const struct config_node *node, void *out)
+choice_parse(struct config_bind *b, const struct option *o, const struct config_node *node,
+             void *out)
 {
     struct slice names[OPTIONS_MAX];
     const char *hint;

@@ -2,8 +2,8 @@
 /*
  * config/lines.c - lines, columns and the bytes that may stand in them.
  *
- * libfyaml reads a text up to the first byte that is not UTF-8 and says nothing, so that the rest of a
- * configuration would silently be gone: the bytes are checked before it sees them.
+ * libfyaml reads a text up to the first byte that is not UTF-8 and says nothing, so that the rest
+ * of a configuration would silently be gone: the bytes are checked before it sees them.
  */
 #include "config/lines.h"
 
@@ -66,6 +66,18 @@ lines_mark_of_character(const struct lines *l, int line, int column, uint16_t fi
             at++;
         while (at < end && ((unsigned char) l->text.at[at] & 0xC0) == 0x80);
     return (struct config_mark){(uint32_t) i + 1, (uint32_t) (at - l->starts[i]) + 1, file};
+}
+
+size_t
+lines_find_long(const struct lines *l, size_t max)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        size_t end = i + 1 < l->n ? l->starts[i + 1] : l->text.n;
+
+        if (end - l->starts[i] > max)
+            return l->starts[i];
+    }
+    return SLICE_NOT_FOUND;
 }
 
 /* Length of the character at p, 0 when it is not UTF-8 (RFC 3629) or a control character. */

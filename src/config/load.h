@@ -2,9 +2,9 @@
 /*
  * config/load.h - private: from text to one tree of nodes.
  *
- * Nodes and their texts live in the arena of the configuration being made; the texts of files in the
- * report, which shows their lines.  Whatever goes wrong is a message in the report; `failed` says that
- * there is no tree worth binding (bad syntax, a file that cannot be read, out of memory).
+ * Nodes and their texts live in the arena of the configuration being made; the texts of files in
+ * the report, which shows their lines.  Whatever goes wrong is a message in the report; `failed`
+ * says that there is no tree worth binding (bad syntax, a file that cannot be read, out of memory).
  */
 #ifndef CONFIG_LOAD_H
 #define CONFIG_LOAD_H
@@ -17,6 +17,7 @@ enum {
     ALIAS_NODES_MAX = 250000,    /* copied by aliases */
     INCLUDE_DEPTH_MAX = 8,
     FILE_BYTES_MAX = 64 << 20,
+    LINE_BYTES_MAX = 1 << 20,    /* libfyaml keeps a line of JSON whole, in sixty times its size */
     SECRET_BYTES_MAX = 1 << 20,  /* ${file:...} */
     RECENT_KEYS = 64,
 };
@@ -31,7 +32,8 @@ struct loader {
     size_t                      nodes;
     size_t                      copied;   /* of them by aliases */
     bool                        failed;
-    char                       *text_at, *text_end; /* texts are packed: a node's is 10 bytes or so */
+    char                       *text_at, *text_end; /* texts are packed: a node's is
+                                                     * 10 bytes or so */
     struct slice                recent[RECENT_KEYS]; /* most keys come again and again */
 };
 
@@ -65,8 +67,8 @@ const char *tree_kind_text(enum config_node_kind kind);
  * NULL and failed after bad syntax.  An empty text is an empty map. */
 struct config_node *yaml_parse(struct loader *l, struct slice text, int file);
 
-/* Where the byte at `offset` of a scalar's text stands in its file; the node's mark when that cannot be
- * told (replacements, folded blocks). */
+/* Where the byte at `offset` of a scalar's text stands in its file; the node's mark when that
+ * cannot be told (replacements, folded blocks). */
 struct config_mark yaml_locate(const struct config_report *r, const struct config_node *node,
                                size_t offset);
 
@@ -74,8 +76,8 @@ struct config_mark yaml_locate(const struct config_report *r, const struct confi
 
 /* True when there is something that substitute() would change. */
 bool substitute_needed(struct slice text);
-/* The text, kept as by tree_text, with ${env:X}, ${env:X:-fallback} and ${file:/path} replaced; at is
- * NULL after a message. */
+/* The text, kept as by tree_text, with ${env:X}, ${env:X:-fallback} and ${file:/path} replaced; at
+ * is NULL after a message. */
 struct slice substitute(struct loader *l, struct config_mark mark, struct slice text);
 
 /* ------------------------------------------------------------------ include.c, merge.c */

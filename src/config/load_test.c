@@ -24,15 +24,16 @@ TEST(nothing_at_all_gives_the_defaults)
 
 TEST(every_kind_is_read)
 {
-    EXPECT(load("listen: ['127.0.0.1:8080', unix:/run/x]\n"
-                "cache_size: 1.5GiB\n"
-                "timeout: 250ms\n"
-                "admin: no\n"
-                "password: no\n"
-                "threads: -2\n"
-                "header: {X-A: 1.10}\n"
-                "free: {a: [1, 2]}\n" ROUTE
-                "[{to: a, share: 0.5%, clients: [10.0.0.0/8, '::1', unix], set: {A: yes, B: 0777}}]"));
+    EXPECT(
+        load("listen: ['127.0.0.1:8080', unix:/run/x]\n"
+             "cache_size: 1.5GiB\n"
+             "timeout: 250ms\n"
+             "admin: no\n"
+             "password: no\n"
+             "threads: -2\n"
+             "header: {X-A: 1.10}\n"
+             "free: {a: [1, 2]}\n" ROUTE
+             "[{to: a, share: 0.5%, clients: [10.0.0.0/8, '::1', unix], set: {A: yes, B: 0777}}]"));
     EXPECT_EQ(root->listen.n, 2);
     EXPECT_EQ(((union address *) root->listen.at)[1].any.sa_family, AF_UNIX);
     EXPECT_EQ(root->cache_bytes, 3ull << 29);
@@ -78,7 +79,8 @@ TEST(booleans_have_three_pairs_of_names)
 
 TEST(nothing_and_null_mean_absent)
 {
-    EXPECT(load("admin:\ntimeout: ~\ncache_size: null\nroutes: \nupstreams: {a: {servers: x, health: }}"));
+    EXPECT(load(
+        "admin:\ntimeout: ~\ncache_size: null\nroutes: \nupstreams: {a: {servers: x, health: }}"));
     EXPECT(root->admin);
     EXPECT_EQ(root->timeout_us, 90000000);
     EXPECT(upstream(0)->health == NULL);
@@ -93,30 +95,37 @@ TEST(values_that_cannot_be_read)
 {
     EXPECT_STR(complaint("timeout: 10"),
                "c.yaml:1:10: error: expected a duration, found `10`; hint: did you mean `10s`?");
-    EXPECT_STR(complaint("timeout: soon"),
-               "c.yaml:1:10: error: expected a duration, found `soon`; hint: such as `250ms`, `10s`, "
-               "`1m30s`, `2h`, `7d`");
+    EXPECT_STR(
+        complaint("timeout: soon"),
+        "c.yaml:1:10: error: expected a duration, found `soon`; hint: such as `250ms`, `10s`, "
+        "`1m30s`, `2h`, `7d`");
     EXPECT_STR(complaint("timeout: [1s]"), "c.yaml:1:10: error: expected a duration, found a list");
-    EXPECT_STR(complaint("timeout: {a: b}"), "c.yaml:1:10: error: expected a duration, found a map");
+    EXPECT_STR(complaint("timeout: {a: b}"),
+               "c.yaml:1:10: error: expected a duration, found a map");
     EXPECT_STR(complaint("threads: x"),
                "c.yaml:1:10: error: expected an integer, found `x`; hint: such as `42`");
-    EXPECT_STR(complaint("cache_size: 10M"),
-               "c.yaml:1:13: error: expected a size, found `10M`; hint: write `10MiB` (powers of 1024) "
-               "or `10MB` (powers of 1000)");
-    EXPECT_STR(complaint("cache_size: 10k"),
-               "c.yaml:1:13: error: expected a size, found `10k`; hint: write `10KiB` (powers of 1024) "
-               "or `10kB` (powers of 1000)");
-    EXPECT_STR(complaint("cache_size: ''"),
-               "c.yaml:1:13: error: expected a size, found ``; hint: such as `512`, `16KiB`, `64MiB`, "
-               "`10GB`");
+    EXPECT_STR(
+        complaint("cache_size: 10M"),
+        "c.yaml:1:13: error: expected a size, found `10M`; hint: write `10MiB` (powers of 1024) "
+        "or `10MB` (powers of 1000)");
+    EXPECT_STR(
+        complaint("cache_size: 10k"),
+        "c.yaml:1:13: error: expected a size, found `10k`; hint: write `10KiB` (powers of 1024) "
+        "or `10kB` (powers of 1000)");
+    EXPECT_STR(
+        complaint("cache_size: ''"),
+        "c.yaml:1:13: error: expected a size, found ``; hint: such as `512`, `16KiB`, `64MiB`, "
+        "`10GB`");
     EXPECT_STR(complaint("listen: 8080"),
                "c.yaml:1:9: error: expected an address, found `8080`; hint: did you mean `:8080`?");
     EXPECT_STR(complaint("listen: 10.0.0.1"), "c.yaml:1:9: error: expected an address, found "
                                               "`10.0.0.1`; hint: did you mean `10.0.0.1:80`?");
-    EXPECT_STR(complaint("listen: ::1"), "c.yaml:1:9: error: expected an address, found `::1`; hint: "
-                                         "did you mean `[::1]:80`?");
-    EXPECT_STR(complaint("listen: /run/x"), "c.yaml:1:9: error: expected an address, found `/run/x`; "
-                                            "hint: did you mean `unix:/run/x`?");
+    EXPECT_STR(complaint("listen: ::1"),
+               "c.yaml:1:9: error: expected an address, found `::1`; hint: "
+               "did you mean `[::1]:80`?");
+    EXPECT_STR(complaint("listen: /run/x"),
+               "c.yaml:1:9: error: expected an address, found `/run/x`; "
+               "hint: did you mean `unix:/run/x`?");
     EXPECT_STR(complaint("listen: localhost:80"),
                "c.yaml:1:9: error: expected an address, found `localhost:80`; hint: such as `:80`, "
                "`127.0.0.1:80`, `[::1]:80`, `unix:/path`");
@@ -153,8 +162,10 @@ TEST(values_in_routes_that_cannot_be_read)
 
 TEST(bounds_are_told_in_the_unit_of_the_value)
 {
-    EXPECT_STR(complaint("timeout: 2h"), "c.yaml:1:10: error: must be between 1ms and 1h, found `2h`");
-    EXPECT_STR(complaint("timeout: 0"), "c.yaml:1:10: error: must be between 1ms and 1h, found `0`");
+    EXPECT_STR(complaint("timeout: 2h"),
+               "c.yaml:1:10: error: must be between 1ms and 1h, found `2h`");
+    EXPECT_STR(complaint("timeout: 0"),
+               "c.yaml:1:10: error: must be between 1ms and 1h, found `0`");
     EXPECT_STR(complaint("cache_size: 10"),
                "c.yaml:1:13: error: must be between 1MiB and 1TiB, found `10`");
     EXPECT_STR(complaint("retry: {attempts: 11}"),
@@ -258,12 +269,14 @@ TEST(faulty_variants)
 {
     EXPECT_STR(complaint(ROUTE "{to: a, use: [compres]}"),
                "c.yaml:2:23: error: unknown `compres` in `use`; hint: did you mean `compress`?");
-    EXPECT_STR(complaint(ROUTE "{to: a, use: [{cache: {size: 1}}]}"),
-               "c.yaml:2:24: error: unknown `cache` in `use`; hint: one of `compress`, `rate_limit`, "
-               "`deny`");
-    EXPECT_STR(complaint(ROUTE "{to: a, use: {compress: gzip, deny: {}}}"),
-               "c.yaml:2:39: error: expected one name, found `compress` and `deny`; hint: start every "
-               "item of the list with a dash");
+    EXPECT_STR(
+        complaint(ROUTE "{to: a, use: [{cache: {size: 1}}]}"),
+        "c.yaml:2:24: error: unknown `cache` in `use`; hint: one of `compress`, `rate_limit`, "
+        "`deny`");
+    EXPECT_STR(
+        complaint(ROUTE "{to: a, use: {compress: gzip, deny: {}}}"),
+        "c.yaml:2:39: error: expected one name, found `compress` and `deny`; hint: start every "
+        "item of the list with a dash");
     EXPECT_STR(complaint("store: {compress: gzip, deny: {}}"),
                "c.yaml:1:25: error: expected one name, found `compress` and `deny`");
     EXPECT_STR(complaint("store: {}"), "c.yaml:1:8: error: expected a name, found an empty map");
@@ -290,7 +303,8 @@ TEST(presets_of_structure_are_bound_in_every_object)
 
 TEST(an_empty_item_is_a_slip)
 {
-    EXPECT_STR(complaint("listen:\n  - :80\n  -\n"), "c.yaml:3:3: error: an item of the list is empty");
+    EXPECT_STR(complaint("listen:\n  - :80\n  -\n"),
+               "c.yaml:3:3: error: an item of the list is empty");
     EXPECT_STR(complaint("listen: [~]"), "c.yaml:1:10: error: an item of the list is empty");
     EXPECT_STR(complaint(ROUTE "\n  - \n"), "c.yaml:3:3: error: an item of the list is empty");
     unload();
@@ -312,16 +326,18 @@ TEST(unknown_keys)
 {
     EXPECT_STR(complaint("upstreams: {a: {servers: x, helath: {}}}"),
                "c.yaml:1:29: error: unknown key `helath`; hint: did you mean `health`?");
-    EXPECT_STR(complaint("upstreams: {a: {servers: x, zzz: {}}}"),
-               "c.yaml:1:29: error: unknown key `zzz`; hint: the keys here are `servers`, `balance`, "
-               "`health`");
+    EXPECT_STR(
+        complaint("upstreams: {a: {servers: x, zzz: {}}}"),
+        "c.yaml:1:29: error: unknown key `zzz`; hint: the keys here are `servers`, `balance`, "
+        "`health`");
     EXPECT_STR(complaint("inclde: x"),
                "c.yaml:1:1: error: unknown key `inclde`; hint: did you mean `include`?");
     EXPECT_STR(complaint("default: x"),
                "c.yaml:1:1: error: unknown key `default`; hint: did you mean `defaults`?");
-    EXPECT_STR(complaint(ROUTE "{to: a, secret_swich: on}"),
-               "c.yaml:2:17: error: unknown key `secret_swich`; hint: the keys here are `host`, `path`, "
-               "`to`, `use`, `clients`, `set`, `share`, `retry`, `routes`");
+    EXPECT_STR(
+        complaint(ROUTE "{to: a, secret_swich: on}"),
+        "c.yaml:2:17: error: unknown key `secret_swich`; hint: the keys here are `host`, `path`, "
+        "`to`, `use`, `clients`, `set`, `share`, `retry`, `routes`");
     unload();
 }
 
@@ -386,7 +402,8 @@ TEST(warnings_do_not_fail)
 
 TEST(all_mistakes_are_found_at_once)
 {
-    EXPECT(!load("timeout: x\ncache_size: y\nfoo: z\n" ROUTE "[{to: nowhere, use: [zip]}, {to: a}]"));
+    EXPECT(
+        !load("timeout: x\ncache_size: y\nfoo: z\n" ROUTE "[{to: nowhere, use: [zip]}, {to: a}]"));
     EXPECT_EQ(report.errors, 5);
     unload();
 }
@@ -419,8 +436,9 @@ TEST(defaults_fill_what_is_absent)
     EXPECT_EQ(route(1)->retry.timeout_us, 1000000);
     EXPECT_EQ(route(1)->use.n, 1);
     EXPECT(((struct option_variant *) route(1)->use.at)->object == &sample_compress_object);
-    EXPECT_EQ(((struct sample_compress *) ((struct option_variant *) route(1)->use.at)->value)->min_bytes,
-              5);
+    EXPECT_EQ(
+        ((struct sample_compress *) ((struct option_variant *) route(1)->use.at)->value)->min_bytes,
+        5);
     EXPECT_EQ(route(1)->set.n, 3);
     EXPECT_EQ(((struct sample_server *) upstream(0)->servers.at)->weight, 9);
     EXPECT_STR(upstream(0)->health->path, "/h");
@@ -451,7 +469,8 @@ TEST(defaults_may_supply_what_is_required)
 
 TEST(defaults_reach_objects_inside_objects)
 {
-    EXPECT(load("defaults: {route: {share: 7%}}\n" ROUTE "{to: a, routes: [{to: b}, {to: c, share: 1%}]}"));
+    EXPECT(load("defaults: {route: {share: 7%}}\n" ROUTE
+                "{to: a, routes: [{to: b}, {to: c, share: 1%}]}"));
     EXPECT_EQ(((struct sample_route *) route(0)->routes.at)[0].share, 70000);
     EXPECT_EQ(((struct sample_route *) route(0)->routes.at)[1].share, 10000);
     unload();
@@ -467,15 +486,18 @@ TEST(objects_do_not_share_what_they_took)
 
 TEST(faulty_defaults)
 {
-    EXPECT_STR(complaint("defaults: {rout: {}}"),
-               "c.yaml:1:12: error: unknown object `rout` in `defaults`; hint: did you mean `route`?");
-    EXPECT_STR(complaint("defaults: {foo: {}}"),
-               "c.yaml:1:12: error: unknown object `foo` in `defaults`; hint: defaults are there for "
-               "`upstream`, `server`, `route`, `compress`");
+    EXPECT_STR(
+        complaint("defaults: {rout: {}}"),
+        "c.yaml:1:12: error: unknown object `rout` in `defaults`; hint: did you mean `route`?");
+    EXPECT_STR(
+        complaint("defaults: {foo: {}}"),
+        "c.yaml:1:12: error: unknown object `foo` in `defaults`; hint: defaults are there for "
+        "`upstream`, `server`, `route`, `compress`");
     EXPECT_STR(complaint("defaults: {retry: {}}"),
                "c.yaml:1:12: error: `retry` takes no defaults; hint: defaults are there for "
                "`upstream`, `server`, `route`, `compress`");
-    EXPECT_STR(complaint("defaults: {route: [x]}"), "c.yaml:1:19: error: expected a map, found a list");
+    EXPECT_STR(complaint("defaults: {route: [x]}"),
+               "c.yaml:1:19: error: expected a map, found a list");
     EXPECT_STR(complaint("defaults: x"), "c.yaml:1:11: error: expected a map, found `x`");
     EXPECT_STR(complaint("defaults: {server: {wieght: 3}}"),
                "c.yaml:1:21: error: unknown key `wieght`; hint: did you mean `weight`?");
@@ -491,7 +513,9 @@ TEST(it_is_known_where_a_value_was_set)
     struct arena arena;
 
     arena_init(&arena, NULL, 0, 4096);
-    EXPECT(load("timeout: 5s\nupstreams:\n  app: {servers: [x:1]}\nroutes:\n  - host: [a, b]\n    to: app\n"));
+    EXPECT(load(
+        "timeout: 5s\nupstreams:\n  app: {servers: [x:1]}\nroutes:\n  - host: [a, b]\n    to: "
+        "app\n"));
     EXPECT_EQ(config_where(config, &root->timeout_us).line, 1);
     EXPECT_EQ(config_where(config, &root->timeout_us).column, 10);
     EXPECT_EQ(config_where(config, &root->cache_bytes).line, 0);

@@ -36,7 +36,8 @@ width(struct slice text, size_t i)
 static size_t
 walk(struct slice file, size_t from, const struct config_node *node, size_t offset)
 {
-    char quote = node->quoted && (file.at[from] == '"' || file.at[from] == '\'') ? file.at[from] : 0;
+    char quote = node->quoted && (file.at[from] == '"' || file.at[from] == '\'') ? file.at[from]
+                                                                                 : 0;
     size_t column = node->mark.column, at = from + (quote != 0);
 
     for (size_t i = 0; i < offset;) {
@@ -51,7 +52,8 @@ walk(struct slice file, size_t from, const struct config_node *node, size_t offs
         at += taken;
         if (i > node->text.n)
             return SLICE_NOT_FOUND;
-        if (!quote && node->text.at[i - 1] == '\n') /* the next line of a block, indented as the first */
+        if (!quote && node->text.at[i - 1] == '\n') /* the next line of a block,
+                                                     * indented as the first */
             for (size_t n = 1; n < column && at < file.n && file.at[at] == ' '; n++)
                 at++;
     }

@@ -2,8 +2,8 @@
 /*
  * config/marks.c - what was set where.
  *
- * One pair of pointers for each value: the field and its node, which knows its place.  They are added in
- * the order of binding, which is nearly that of the addresses, and sorted once at the end.
+ * One pair of pointers for each value: the field and its node, which knows its place.  They are
+ * added in the order of binding, which is nearly that of the addresses, and sorted once at the end.
  */
 #include "config/bind.h"
 

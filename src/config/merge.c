@@ -2,9 +2,9 @@
 /*
  * config/merge.c - two trees become one.
  *
- * Joining is for files that stand beside each other: lists grow, maps gain members, and what is defined
- * twice is an error, for nobody could tell which one counts.  Defaults stand behind an object: what the
- * object says wins, maps are merged by key, lists and scalars are replaced.
+ * Joining is for files that stand beside each other: lists grow, maps gain members, and what is
+ * defined twice is an error, for nobody could tell which one counts.  Defaults stand behind an
+ * object: what the object says wins, maps are merged by key, lists and scalars are replaced.
  */
 #include "config/load.h"
 

@@ -70,7 +70,8 @@ add(struct config_bind *b, enum config_severity severity, struct config_mark mar
 
     vsnprintf(text, sizeof(text), format, args);
     if (b->preset)
-        config_report_add(r, severity, mark, hint, "in the default of `%s`, which is a mistake in the "
+        config_report_add(r, severity, mark, hint,
+                          "in the default of `%s`, which is a mistake in the "
                           "program: %s", b->preset->name, text);
     else
         config_report_add(r, severity, mark, hint, "%s", text);
@@ -131,7 +132,8 @@ place_of(struct config_bind *b, const void *field)
 }
 
 bool
-config_bind_error(struct config_bind *b, const void *field, const char *hint, const char *format, ...)
+config_bind_error(struct config_bind *b, const void *field, const char *hint, const char *format,
+                  ...)
 {
     va_list args;
 
@@ -142,7 +144,8 @@ config_bind_error(struct config_bind *b, const void *field, const char *hint, co
 }
 
 void
-config_bind_warning(struct config_bind *b, const void *field, const char *hint, const char *format, ...)
+config_bind_warning(struct config_bind *b, const void *field, const char *hint, const char *format,
+                    ...)
 {
     va_list args;
 

@@ -2,19 +2,22 @@
 /* config/option_test.c - kinds and objects as other rooms write them. */
 #include "config/option.h"
 
+#include "base/check.h"
 #include "base/test.h"
 
-#include <stdio.h>
+#include <errno.h>
 
 /* A kind of ours: letters only, and the caret shows which byte is none. */
 static bool
-letters_parse(struct config_bind *b, const struct option *o, const struct config_node *node, void *out)
+letters_parse(struct config_bind *b, const struct option *o, const struct config_node *node,
+              void *out)
 {
     if (!option_scalar(b, o, node))
         return false;
     for (size_t i = 0; i < node->text.n; i++)
         if (!ascii_is_alpha(node->text.at[i]))
-            return option_error_inside(b, node, i, "only letters", "`%c` is no letter", node->text.at[i]);
+            return option_error_inside(b, node, i, "only letters", "`%c` is no letter",
+                                       node->text.at[i]);
     *(struct slice *) out = arena_copy(config_bind_arena(b), node->text);
     return true;
 }
@@ -62,15 +65,15 @@ static const struct option inner_options[] = {
     {"number", &option_int, offsetof(struct inner, number), .preset = "1"},
     {NULL},
 };
-static const struct option_object inner_object = {"inner", NULL, sizeof(struct inner), inner_options,
-                                                  .check = inner_check};
+static const struct option_object inner_object = {"inner", NULL, sizeof(struct inner),
+                                                  inner_options, .check = inner_check};
 static const struct option strict_options[] = {
     {"word", &letters, offsetof(struct inner, word), .preset = "strict"},
     {"number", &option_int, offsetof(struct inner, number), .flags = OPTION_REQUIRED},
     {NULL},
 };
-static const struct option_object strict_object = {"strict", NULL, sizeof(struct inner), strict_options,
-                                                   .check = inner_check};
+static const struct option_object strict_object = {"strict", NULL, sizeof(struct inner),
+                                                   strict_options, .check = inner_check};
 static const struct option outer_options[] = {
     {"word", &letters, offsetof(struct outer, word)},
     {"inner", &option_objects, offsetof(struct outer, inner), .object = &inner_object},
@@ -78,7 +81,8 @@ static const struct option outer_options[] = {
     {"words", &letters, offsetof(struct outer, words), .flags = OPTION_MAP},
     {NULL},
 };
-static const struct option_object outer_object = {"outer", NULL, sizeof(struct outer), outer_options};
+static const struct option_object outer_object = {"outer", NULL, sizeof(struct outer),
+                                                  outer_options};
 
 static struct config_report report;
 static struct config *config;
@@ -124,7 +128,8 @@ TEST(a_kind_of_ones_own)
                                      "      |          ^~~\n"
                                      "hint: only letters\n");
     EXPECT(!load("word: [a]"));
-    EXPECT(slice_starts(text_slice(&printed), SLICE("o.yaml:1:7: error: expected a word, found a list\n")));
+    EXPECT(slice_starts(text_slice(&printed),
+                        SLICE("o.yaml:1:7: error: expected a word, found a list\n")));
     unload();
 }
 
@@ -156,7 +161,8 @@ TEST(a_check_points_at_the_value_or_at_the_object)
     EXPECT(!load("inner:\n  number: 13\n"));
     EXPECT(slice_starts(text_slice(&printed), SLICE("o.yaml:2:11: error: bad luck\n")));
     EXPECT(!load("word: a\ninner: {number: 14}\n"));
-    EXPECT(slice_starts(text_slice(&printed), SLICE("o.yaml:2:8: error: a word is wanted with 14\n")));
+    EXPECT(
+        slice_starts(text_slice(&printed), SLICE("o.yaml:2:8: error: a word is wanted with 14\n")));
     unload();
 }
 
@@ -174,13 +180,15 @@ struct wrong {
 TEST(a_wrong_preset_says_that_the_program_is_wrong)
 {
     static const struct option options[] = {
-        {"timeout", &option_duration, offsetof(struct wrong, timeout_us), .preset = "soon"}, {NULL}};
+        {"timeout", &option_duration, offsetof(struct wrong, timeout_us), .preset = "soon"},
+        {NULL}};
     static const struct option_object object = {"wrong", NULL, sizeof(struct wrong), options};
 
     EXPECT(!load_as(&object, ""));
-    EXPECT(slice_starts(text_slice(&printed),
-                        SLICE("error: in the default of `timeout`, which is a mistake in the program: "
-                              "expected a duration, found `soon`\n")));
+    EXPECT(
+        slice_starts(text_slice(&printed),
+                     SLICE("error: in the default of `timeout`, which is a mistake in the program: "
+                           "expected a duration, found `soon`\n")));
     unload();
 }
 
@@ -219,5 +227,137 @@ TEST(an_object_without_options)
 
     EXPECT(load_as(&object, ""));
     EXPECT(!load_as(&object, "a: b"));
+    unload();
+}
+
+/* ------------------------------------------------------------------ what tables may ask for */
+
+static char released[16];
+static size_t n_released;
+
+static void
+release(void *what)
+{
+    if (n_released < sizeof(released))
+        released[n_released++] = *(char *) what;
+}
+
+static bool
+held_parse(struct config_bind *b, const struct option *o, const struct config_node *node, void *out)
+{
+    struct slice *kept = out;
+
+    if (!option_scalar(b, o, node))
+        return false;
+    *kept = arena_copy(config_bind_arena(b), node->text);
+    return kept->at && config_bind_cleanup(b, release, (void *) kept->at);
+}
+
+static const struct option_kind held = {"text", "`abc`", sizeof(struct slice), held_parse,
+                                        letters_schema};
+
+struct holder {
+    struct option_list words; /* of struct slice */
+    struct slice       file, content;
+};
+
+static bool
+holder_check(struct config_bind *b, void *object)
+{
+    struct holder *h = object;
+
+    return !h->file.n || config_bind_read(b, &h->file, h->file, 20, &h->content);
+}
+
+static const struct option holder_options[] = {
+    {"words", &held, offsetof(struct holder, words), .flags = OPTION_LIST},
+    {"file", &option_string, offsetof(struct holder, file)},
+    {NULL},
+};
+static const struct option_object holder_object = {"holder", NULL, sizeof(struct holder),
+                                                   holder_options, .check = holder_check};
+
+TEST(clean_ups_run_in_the_end_or_after_a_failure)
+{
+    n_released = 0;
+    EXPECT(load_as(&holder_object, "words: [a, b, c]"));
+    EXPECT_EQ(n_released, 0);
+    unload();
+    EXPECT_STR(slice_of(released, n_released), "cba");
+    n_released = 0;
+    EXPECT(!load_as(&holder_object, "words: [a, b]\nfoo: bar"));
+    EXPECT_STR(slice_of(released, n_released), "ba");
+    unload();
+}
+
+static const struct sample_file {
+    const char *path, *text;
+} files[] = {
+    {"etc/main.yaml", "include: sub/part.yaml\nwords: [x]\n"},
+    {"etc/sub/part.yaml", "file: note\n"},
+    {"etc/sub/note", "content"},
+    {"etc/long.yaml", "file: long"},
+    {"etc/long", "more than twenty bytes"},
+};
+
+static int
+read_sample(void *arg, const char *path, struct text *out)
+{
+    (void) arg;
+    for (size_t i = 0; i < countof(files); i++)
+        if (strcmp(files[i].path, path) == 0) {
+            text_put(out, slice_str(files[i].text));
+            return out->full ? EFBIG : 0;
+        }
+    return ENOENT;
+}
+
+static bool
+load_sample(const char *path)
+{
+    static const struct config_source source = {.read = read_sample};
+
+    unload();
+    config_report_init(&report);
+    text_init(&printed, 10000);
+    config = config_load_file(path, &holder_object, &source, &report);
+    config_report_print(&report, &printed);
+    return config != NULL;
+}
+
+TEST(a_file_is_read_from_beside_the_file_that_names_it)
+{
+    EXPECT(load_sample("etc/main.yaml"));
+    EXPECT_STR(((struct holder *) config->root)->content, "content");
+    EXPECT(!load_sample("etc/long.yaml"));
+    EXPECT(
+        slice_starts(text_slice(&printed),
+                     SLICE("etc/long.yaml:1:7: error: cannot read `etc/long`: File too large\n")));
+    EXPECT(!load_as(&holder_object, "words: x\nfile: /no/such"));
+    EXPECT(slice_starts(text_slice(&printed),
+                        SLICE("o.yaml:2:7: error: cannot read `/no/such`: No such file or "
+                              "directory\n")));
+    unload();
+}
+
+TEST(an_object_that_nobody_has_written)
+{
+    static const struct option_object object = {
+        "outer", NULL, sizeof(struct outer), outer_options, .takes_defaults = true};
+    struct outer *made;
+    struct arena arena;
+
+    arena_init(&arena, NULL, 0, 1 << 20);
+    EXPECT(load_as(&object, "defaults: {outer: {word: abc, inner: {number: 3}}}"));
+    made = config_bind_defaults(config, &arena, &object, &report);
+    EXPECT(made != NULL);
+    EXPECT_STR(made->word, "abc");
+    EXPECT_EQ(made->inner.number, 3);
+    EXPECT_EQ(made->inner.checks, 1);
+    made = config_bind_defaults(NULL, &arena, &object, &report);
+    EXPECT(made != NULL && made->inner.number == 1);
+    EXPECT(config_bind_defaults(NULL, &arena, &strict_object, &report) == NULL);
+    EXPECT_EQ(report.errors, 1);
+    arena_free(&arena);
     unload();
 }

@@ -165,13 +165,15 @@ put_heading(struct reference *r, const struct described *type)
         describe_name(&r->types, type->object, r->out);
         text_literal(r->out, "\"></a>\n\n");
     }
-    text_printf(r->out, "## %s\n\n%s\n\n", type->object->name, type->object->doc ? type->object->doc : "");
+    text_printf(r->out, "## %s\n\n%s\n\n", type->object->name,
+                type->object->doc ? type->object->doc : "");
     if (type->object->shorthand)
         text_printf(r->out, "%s in its place stands for `%s`.\n\n",
                     takes_list(type->object) ? "A single value or a list" : "A single value",
                     type->object->shorthand);
     if (type->object->takes_defaults)
-        text_printf(r->out, "What is absent comes from `defaults: {%s: {...}}`, if that is there.\n\n",
+        text_printf(r->out,
+                    "What is absent comes from `defaults: {%s: {...}}`, if that is there.\n\n",
                     type->object->name);
 }
 
@@ -187,12 +189,13 @@ put_section(struct reference *r, const struct described *type, bool is_root)
     }
     text_literal(r->out, "| option | type | default | meaning |\n|---|---|---|---|\n");
     if (is_root)
-        text_literal(r->out,
-                     "| `version` | integer | `1` | Version of the configuration language. |\n"
-                     "| `include` | list of path | | Files to join in at this place, relative to this "
-                     "one; may hold `*`. |\n"
-                     "| `defaults` | map | | Options for all objects of a type; what an object says "
-                     "itself wins. |\n");
+        text_literal(
+            r->out,
+            "| `version` | integer | `1` | Version of the configuration language. |\n"
+            "| `include` | list of path | | Files to join in at this place, relative to this "
+            "one; may hold `*`. |\n"
+            "| `defaults` | map | | Options for all objects of a type; what an object says "
+            "itself wins. |\n");
     for (; o->name; o++)
         if (describe_shows(type, o))
             put_option(r, o);
@@ -202,9 +205,10 @@ put_section(struct reference *r, const struct described *type, bool is_root)
 static void
 put_kinds(struct reference *r)
 {
-    text_literal(r->out, "## Values\n\nAny value may hold `${env:NAME}`, `${env:NAME:-fallback}` or "
-                         "`${file:/path}`; `$${env:NAME}` is the text itself.\n\n"
-                         "| type | written as |\n|---|---|\n");
+    text_literal(r->out,
+                 "## Values\n\nAny value may hold `${env:NAME}`, `${env:NAME:-fallback}` or "
+                 "`${file:/path}`; `$${env:NAME}` is the text itself.\n\n"
+                 "| type | written as |\n|---|---|\n");
     for (size_t i = 0; i < r->n_kinds; i++) {
         text_printf(r->out, "| %s | ", r->kinds[i]->name);
         put_cell(r->out, r->kinds[i]->syntax);

@@ -2,8 +2,9 @@
 /*
  * config/report.c - messages with their places, printed as a compiler does.
  *
- * A message is kept once: a mistake in `defaults` would otherwise come back for every object that takes
- * them.  What quotes the user's text is cut and cleaned of control bytes, for a terminal shows it.
+ * A message is kept once: a mistake in `defaults` would otherwise come back for every object that
+ * takes them.  What quotes the user's text is cut and cleaned of control bytes, for a terminal
+ * shows it.
  */
 #include "config/lines.h"
 #include "config/load.h"
@@ -195,7 +196,8 @@ token_length(struct slice s)
     return n;
 }
 
-/* Which bytes of a line are shown: all of a short one, a stretch around the column of a long one. */
+/* Which bytes of a line are shown: all of a short one, a stretch around the column of a long
+ * one. */
 static struct slice
 window(struct slice line, size_t column)
 {
@@ -210,7 +212,8 @@ window(struct slice line, size_t column)
     return slice_first(slice_from(line, from), WINDOW_MAX);
 }
 
-/* A terminal gets neither control bytes nor broken characters; a tab is one column, as for the caret. */
+/* A terminal gets neither control bytes nor broken characters; a tab is one column, as for the
+ * caret. */
 static void
 print_shown(struct text *out, struct slice shown)
 {
@@ -257,8 +260,9 @@ print_line(struct text *out, struct slice line, struct config_mark mark)
     marked = slice_from(shown, (size_t) (line.at - shown.at) + column);
     text_printf(out, "%5u | %s", mark.line, dots);
     print_shown(out, shown);
-    text_printf(out, "%s\n      | %*s", slice_from(shown, shown.n).at < line.at + line.n ? "..." : "",
-                (int) strlen(dots), "");
+    text_printf(out, "%s\n      | %*s",
+                slice_from(shown, shown.n).at < line.at + line.n ? "..." : "", (int) strlen(dots),
+                "");
     print_caret(out, slice_of(shown.at, (size_t) (marked.at - shown.at)),
                 slice_first(marked, token_length(marked)));
     text_byte(out, '\n');
@@ -270,7 +274,8 @@ print_message(const struct config_report *r, const struct config_message *m, str
     bool placed = m->mark.line && m->mark.file < r->n_files;
 
     if (placed)
-        text_printf(out, "%s:%u:%u: ", r->files[m->mark.file].path.at, m->mark.line, m->mark.column);
+        text_printf(out, "%s:%u:%u: ", r->files[m->mark.file].path.at, m->mark.line,
+                    m->mark.column);
     text_printf(out, "%s: %.*s\n", m->severity == CONFIG_ERROR ? "error" : "warning",
                 SLICE_ARG(m->text));
     if (placed) {

@@ -2,8 +2,8 @@
 /*
  * config/schema.c - the tables as a JSON Schema (draft 2020-12), for editors and the REST API.
  *
- * Every type of object has a definition, so that types may contain themselves.  Where the loader accepts
- * a short form, the schema offers both.
+ * Every type of object has a definition, so that types may contain themselves.  Where the loader
+ * accepts a short form, the schema offers both.
  */
 #include "config/describe.h"
 
@@ -40,7 +40,8 @@ is_number(struct slice s)
     size_t digits = s.n && s.at[0] == '-';
     uint64_t ignored;
 
-    return slice_to_u64(slice_from(s, digits), UINT64_MAX, &ignored) && (s.at[digits] != '0' || s.n == 1);
+    return slice_to_u64(slice_from(s, digits), UINT64_MAX, &ignored) &&
+           (s.at[digits] != '0' || s.n == 1);
 }
 
 /* In the type that an editor would insert. */
@@ -53,8 +54,9 @@ put_preset(struct schema *s, const struct option *o)
         return;
     text_literal(s->out, ",\"default\":");
     if (o->kind == &option_bool)
-        text_put(s->out, strchr("ty", preset.at[0]) || slice_eq(preset, SLICE("on")) ? SLICE("true")
-                                                                                   : SLICE("false"));
+        text_put(s->out, strchr("ty", preset.at[0]) || slice_eq(preset, SLICE("on"))
+                             ? SLICE("true")
+                             : SLICE("false"));
     else if ((o->kind == &option_int || o->kind == &option_bytes) && is_number(preset))
         text_put(s->out, preset);
     else
@@ -138,9 +140,10 @@ put_defaults(struct schema *s)
 {
     const char *comma = "";
 
-    text_literal(s->out, "\"defaults\":{\"description\":\"Options for all objects of a type; what an "
-                         "object says itself wins.\",\"type\":\"object\","
-                         "\"additionalProperties\":false,\"properties\":{");
+    text_literal(s->out,
+                 "\"defaults\":{\"description\":\"Options for all objects of a type; what an "
+                 "object says itself wins.\",\"type\":\"object\","
+                 "\"additionalProperties\":false,\"properties\":{");
     for (size_t i = 0; i < s->types.n; i++) {
         const struct described *type = &s->types.types[i];
 
@@ -159,12 +162,13 @@ put_defaults(struct schema *s)
 static void
 put_engine_keys(struct schema *s)
 {
-    text_literal(s->out,
-                 "\"version\":{\"description\":\"Version of the configuration language.\",\"enum\":[1,"
-                 "\"1\"]},"
-                 "\"include\":{\"description\":\"Files to join in, relative to this one; may hold `*`.\","
-                 "\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"items\":{\"type\":\"string\"}}]"
-                 "},");
+    text_literal(
+        s->out,
+        "\"version\":{\"description\":\"Version of the configuration language.\",\"enum\":[1,"
+        "\"1\"]},"
+        "\"include\":{\"description\":\"Files to join in, relative to this one; may hold `*`.\","
+        "\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"items\":{\"type\":\"string\"}}]"
+        "},");
     put_defaults(s);
 }
 

@@ -19,7 +19,8 @@ write_schema(const struct option_object *type)
     config_write_schema(type, "sample \"1\"", &out);
 }
 
-/* Brackets and quotes close in the right order.  (tests/ validate it with an independent validator.) */
+/* Brackets and quotes close in the right order. */
+ * validator.) */
 static bool
 is_balanced(struct slice s)
 {
@@ -48,16 +49,21 @@ TEST(the_schema_is_json)
     EXPECT(is_balanced(text_slice(&out)));
     EXPECT(!out.full);
     EXPECT(!has(",,") && !has("{,") && !has(",}") && !has(",]") && !has("[,"));
-    EXPECT(has("{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"title\":\"sample \\\"1\\\"\""));
+    EXPECT(has(
+        "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"title\":\"sample "
+        "\\\"1\\\"\""));
     text_free(&out);
 }
 
 TEST(the_schema_says_what_the_tables_say)
 {
     write_schema(&sample_root_object);
-    EXPECT(has("\"timeout\":{\"description\":\"How long anything may take.\",\"default\":\"1m30s\""));
+    EXPECT(
+        has("\"timeout\":{\"description\":\"How long anything may take.\",\"default\":\"1m30s\""));
     EXPECT(has("\"admin\":{\"description\":\"The API.\",\"default\":true"));
-    EXPECT(has("\"strict\":{\"description\":\"Whether a redirect counts as a failure.\",\"default\":false"));
+    EXPECT(has(
+        "\"strict\":{\"description\":\"Whether a redirect counts as a "
+        "failure.\",\"default\":false"));
     EXPECT(has("\"default\":3,\"allOf\":[{\"type\":[\"integer\",\"string\"]"));
     EXPECT(has("\"minimum\":1,\"maximum\":10"));
     EXPECT(has("\"maximum\":64"));
@@ -66,8 +72,9 @@ TEST(the_schema_says_what_the_tables_say)
     EXPECT(has("\"required\":[\"rate\"]"));
     EXPECT(has("\"additionalProperties\":false"));
     EXPECT(has("{\"enum\":[\"round_robin\",\"least_connections\",\"off\",\"2\",2]}"));
-    EXPECT(has("\"routes\":{\"description\":\"Routes inside this one.\",\"allOf\":[{\"anyOf\":[{\"type\":"
-               "\"array\",\"items\":{\"$ref\":\"#/$defs/route\"}},{\"$ref\":\"#/$defs/route\"}]}]}"));
+    EXPECT(has(
+        "\"routes\":{\"description\":\"Routes inside this one.\",\"allOf\":[{\"anyOf\":[{\"type\":"
+        "\"array\",\"items\":{\"$ref\":\"#/$defs/route\"}},{\"$ref\":\"#/$defs/route\"}]}]}"));
     EXPECT(!has("secret_switch"));
     EXPECT(!has("\"name\":{\"description\":\"Its name.\""));
     text_free(&out);
@@ -102,18 +109,27 @@ TEST(the_reference_has_a_section_for_every_object)
 {
     text_init(&out, 1 << 20);
     config_write_reference(&sample_root_object, &out);
-    EXPECT(slice_starts(text_slice(&out), SLICE("## configuration\n\nThe whole of it.\n\n| option | type | "
-                                                "default | meaning |\n|---|---|---|---|\n")));
-    EXPECT(has("| `timeout` | duration | `1m30s` | How long anything may take. From `1ms` to `1h`. |\n"));
-    EXPECT(has("| `threads` | integer |  | Workers; negative: so many cores are left alone. At most `64`. |"));
-    EXPECT(has("| `upstreams` | map of name: [upstream](#upstream) |  | Groups of servers by name. |"));
+    EXPECT(slice_starts(text_slice(&out),
+                        SLICE("## configuration\n\nThe whole of it.\n\n| option | type | "
+                              "default | meaning |\n|---|---|---|---|\n")));
+    EXPECT(has(
+        "| `timeout` | duration | `1m30s` | How long anything may take. From `1ms` to `1h`. |\n"));
+    EXPECT(has(
+        "| `threads` | integer |  | Workers; negative: so many cores are left alone. At most `64`. "
+        "|"));
+    EXPECT(has(
+        "| `upstreams` | map of name: [upstream](#upstream) |  | Groups of servers by name. |"));
     EXPECT(has("| `to` | string | required | The upstream. |"));
     EXPECT(has("| `host` | list of string |  | Host names; `*` \\| any. |"));
-    EXPECT(has("| `use` | list of one of [compress](#compress), [rate_limit](#rate_limit), [deny](#deny) |"));
+    EXPECT(has(
+        "| `use` | list of one of [compress](#compress), [rate_limit](#rate_limit), [deny](#deny) "
+        "|"));
     EXPECT(has("| `balance` | `round_robin`, `least_connections`, `off`, `2` | `round_robin` |"));
     EXPECT(has("Secret: masked wherever the configuration is shown. |"));
-    EXPECT(has("## upstream\n\nA group of servers.\n\nA single value or a list in its place stands for "
-               "`servers`.\n\nWhat is absent comes from `defaults: {upstream: {...}}`, if that is there.\n"));
+    EXPECT(has(
+        "## upstream\n\nA group of servers.\n\nA single value or a list in its place stands for "
+        "`servers`.\n\nWhat is absent comes from `defaults: {upstream: {...}}`, if that is "
+        "there.\n"));
     EXPECT(has("## health\n\nActive checks.\n\nA single value in its place stands for `path`.\n"));
     EXPECT(has("## deny\n\nRefuses everything.\n\nIt has no options.\n"));
     EXPECT(has("| duration | `250ms`, `10s`, `1m30s`, `2h`, `7d` |\n"));

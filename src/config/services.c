@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config/services.c - what tables' own functions may ask of the engine while a configuration is bound:
- * clean-ups for what an arena cannot hold, files, and objects that nobody has written.
+ * config/services.c - what tables' own functions may ask of the engine while a configuration is
+ * bound: clean-ups for what an arena cannot hold, files, and objects that nobody has written.
  */
 #include "config/bind.h"
 
@@ -38,11 +38,12 @@ config_bind_cleanup(struct config_bind *b, void (*release)(void *what), void *wh
     return true;
 }
 
-/* The file in which a field was set: relative paths start at its folder. */
+/* The file in which a field was set: relative paths start at its folder.  (config_where() is for
+ * marks that are complete.) */
 static struct slice
 base_of(const struct config_bind *b, const void *field)
 {
-    struct config_mark mark = config_where(b->loader->config, field);
+    struct config_mark mark = marks_search(&b->loader->config->marks, field, PLACE_VALUE);
 
     if (mark.line == 0 && b->here.node)
         mark = b->here.node->mark;
@@ -72,16 +73,15 @@ config_bind_read(struct config_bind *b, const void *field, struct slice path, si
     return content->at || tree_no_memory(b->loader);
 }
 
-/* Binds `{}` in a configuration of its own, whose memory the caller's arena then takes over. */
+/* Binds `{}` in a configuration of its own, whose memory the caller's arena then takes over.  It
+ * works on a copy of the defaults, as binding completes them, with memory that may be gone before
+ * them. */
 void *
 config_bind_defaults(const struct config *config, struct arena *arena,
                      const struct option_object *object, struct config_report *report)
 {
-    struct config scratch = {.type = object, .defaults = config ? config->defaults : NULL};
-    struct loader l = {.config = &scratch,
-                       .report = report,
-                       .source = &config_source_system,
-                       .defaults = scratch.defaults};
+    struct config scratch = {.type = object};
+    struct loader l = {.config = &scratch, .report = report, .source = &config_source_system};
     struct config_bind b = {.loader = &l};
     size_t errors = report->errors;
     struct config_node *empty;
@@ -90,7 +90,10 @@ config_bind_defaults(const struct config *config, struct arena *arena,
     arena_init(&scratch.arena, NULL, 0, CONFIG_ARENA_MAX);
     out = arena_calloc(&scratch.arena, 1, object->size + 1);
     empty = tree_new(&l, CONFIG_MAP, (struct config_mark){0});
-    if (!out || !empty || !bind_object(&b, object, empty, BIND_PLAIN, out) || scratch.cleanups)
+    if (config && config->defaults)
+        l.defaults = tree_copy(&l, config->defaults);
+    if (!out || !empty || l.failed || !bind_object(&b, object, empty, BIND_PLAIN, out) ||
+        scratch.cleanups)
         out = NULL;
     if (scratch.cleanups)
         config_report_add(report, CONFIG_ERROR, (struct config_mark){0}, NULL,

@@ -16,7 +16,8 @@ any_schema(const struct option *o, struct text *out)
 /* ------------------------------------------------------------------ objects */
 
 static bool
-objects_parse(struct config_bind *b, const struct option *o, const struct config_node *node, void *out)
+objects_parse(struct config_bind *b, const struct option *o, const struct config_node *node,
+              void *out)
 {
     bool apart = (o->flags & OPTION_POINTER) && !(o->flags & (OPTION_LIST | OPTION_MAP));
     enum bind_how how = o->flags & OPTION_MAP ? BIND_KEYED : BIND_PLAIN;
@@ -94,7 +95,8 @@ bind_variant(struct config_bind *b, const struct option_object *object,
 }
 
 static bool
-variants_parse(struct config_bind *b, const struct option *o, const struct config_node *node, void *out)
+variants_parse(struct config_bind *b, const struct option *o, const struct config_node *node,
+               void *out)
 {
     const struct config_node *value = node->first;
     const struct option_object *object;
@@ -113,7 +115,8 @@ variants_parse(struct config_bind *b, const struct option *o, const struct confi
     object = find_variant(o, value->key);
     if (!object)
         return unknown_variant(b, o, value->key_mark, value->key);
-    return bind_variant(b, object, value, config_node_is_null(value) ? BIND_EMPTY : BIND_PLAIN, out);
+    return bind_variant(b, object, value, config_node_is_null(value) ? BIND_EMPTY : BIND_PLAIN,
+                        out);
 }
 
 const struct option_kind option_variants = {
@@ -127,7 +130,8 @@ const struct option_kind option_variants = {
 /* ------------------------------------------------------------------ pairs */
 
 static bool
-pairs_parse(struct config_bind *b, const struct option *o, const struct config_node *node, void *out)
+pairs_parse(struct config_bind *b, const struct option *o, const struct config_node *node,
+            void *out)
 {
     struct option_pair *pair = out;
 
@@ -150,8 +154,9 @@ pairs_schema(const struct option *o, struct text *out)
     if (o->flags & OPTION_MAP)
         text_literal(out, "{\"type\":[\"string\",\"number\",\"boolean\"]}");
     else
-        text_literal(out, "{\"type\":\"object\",\"minProperties\":1,\"maxProperties\":1,"
-                          "\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\"]}}");
+        text_literal(out,
+                     "{\"type\":\"object\",\"minProperties\":1,\"maxProperties\":1,"
+                     "\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\"]}}");
 }
 
 const struct option_kind option_pairs = {

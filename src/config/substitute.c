@@ -67,8 +67,8 @@ put_env(struct loader *l, struct config_mark mark, struct slice inside, struct t
         return true;
     }
     if (!value) {
-        struct slice hint = arena_printf(&l->report->arena,
-                                         "set it, or give a fallback: `${env:%s:-value}`", zero_ended);
+        struct slice hint = arena_printf(
+            &l->report->arena, "set it, or give a fallback: `${env:%s:-value}`", zero_ended);
 
         config_report_add(l->report, CONFIG_ERROR, mark, hint.at,
                           "the environment variable `%s` is not set", zero_ended);

@@ -2,8 +2,8 @@
 /*
  * config/suggest.c - "did you mean?"
  *
- * The distance counts a letter added, left out or changed, and two neighbours swapped (Damerau 1964, in
- * the form of the optimal string alignment): the four slips of a typing hand.
+ * The distance counts a letter added, left out or changed, and two neighbours swapped (Damerau
+ * 1964, in the form of the optimal string alignment): the four slips of a typing hand.
  */
 #include "config/option.h"
 

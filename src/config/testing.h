@@ -79,20 +79,21 @@ struct sample_root {
 SAMPLE const struct option sample_health_options[] = {
     {"path", &option_string, offsetof(struct sample_health, path), .preset = "/",
      .doc = "What is asked for."},
-    {"every", &option_duration, offsetof(struct sample_health, every_us), .preset = "5s", .min = 1000,
-     .max = 3600000000, .doc = "How often."},
+    {"every", &option_duration, offsetof(struct sample_health, every_us), .preset = "5s",
+     .min = 1000, .max = 3600000000, .doc = "How often."},
     {"strict", &option_bool, offsetof(struct sample_health, strict), .preset = "no",
      .doc = "Whether a redirect counts as a failure."},
     {NULL},
 };
 SAMPLE const struct option_object sample_health_object = {
-    "health", "Active checks.", sizeof(struct sample_health), sample_health_options, .shorthand = "path"};
+    "health", "Active checks.", sizeof(struct sample_health), sample_health_options,
+    .shorthand = "path"};
 
 SAMPLE const struct option sample_server_options[] = {
     {"address", &option_string, offsetof(struct sample_server, address), .flags = OPTION_REQUIRED,
      .doc = "Host and port."},
-    {"weight", &option_int, offsetof(struct sample_server, weight), .preset = "1", .min = 1, .max = 256,
-     .doc = "Share of the requests."},
+    {"weight", &option_int, offsetof(struct sample_server, weight), .preset = "1", .min = 1,
+     .max = 256, .doc = "Share of the requests."},
     {NULL},
 };
 SAMPLE const struct option_object sample_server_object = {
@@ -109,7 +110,8 @@ SAMPLE const struct option sample_upstream_options[] = {
     {"balance", &option_choice, offsetof(struct sample_upstream, balance), .preset = "round_robin",
      .choices = sample_balance, .doc = "How a server is chosen."},
     {"health", &option_objects, offsetof(struct sample_upstream, health),
-     .object = &sample_health_object, .flags = OPTION_POINTER, .doc = "Active checks, off when absent."},
+     .object = &sample_health_object, .flags = OPTION_POINTER,
+     .doc = "Active checks, off when absent."},
     {NULL},
 };
 SAMPLE const struct option_object sample_upstream_object = {
@@ -143,8 +145,9 @@ SAMPLE const struct option_object sample_retry_object = {
 
 SAMPLE const char *const sample_encodings[] = {"gzip", "br", "zstd", NULL};
 SAMPLE const struct option sample_compress_options[] = {
-    {"encodings", &option_choice, offsetof(struct sample_compress, encodings), .preset = "[zstd, br]",
-     .choices = sample_encodings, .flags = OPTION_LIST, .doc = "In the order of preference."},
+    {"encodings", &option_choice, offsetof(struct sample_compress, encodings),
+     .preset = "[zstd, br]", .choices = sample_encodings, .flags = OPTION_LIST,
+     .doc = "In the order of preference."},
     {"min_size", &option_bytes, offsetof(struct sample_compress, min_bytes), .preset = "1KiB",
      .doc = "Smaller responses are left alone."},
     {NULL},
@@ -154,8 +157,8 @@ SAMPLE const struct option_object sample_compress_object = {
     .shorthand = "encodings", .takes_defaults = true};
 
 SAMPLE const struct option sample_limit_options[] = {
-    {"rate", &option_rate_kind, offsetof(struct sample_limit, rate), .flags = OPTION_REQUIRED, .min = 1,
-     .max = 1000000, .doc = "Requests per time."},
+    {"rate", &option_rate_kind, offsetof(struct sample_limit, rate), .flags = OPTION_REQUIRED,
+     .min = 1, .max = 1000000, .doc = "Requests per time."},
     {"burst", &option_int, offsetof(struct sample_limit, burst), .preset = "0", .min = 0,
      .max = INT64_MAX, .doc = "How many may come at once."},
     {NULL},
@@ -188,8 +191,8 @@ SAMPLE const struct option sample_route_options[] = {
      .doc = "Part of the requests."},
     {"retry", &option_objects, offsetof(struct sample_route, retry), .object = &sample_retry_object,
      .doc = "Retries."},
-    {"routes", &option_objects, offsetof(struct sample_route, routes), .object = &sample_route_object,
-     .flags = OPTION_LIST, .doc = "Routes inside this one."},
+    {"routes", &option_objects, offsetof(struct sample_route, routes),
+     .object = &sample_route_object, .flags = OPTION_LIST, .doc = "Routes inside this one."},
     {"secret_switch", &option_bool, 0, .flags = OPTION_HIDDEN},
     {NULL},
 };
@@ -227,8 +230,8 @@ SAMPLE const struct option sample_root_options[] = {
      .preset = ":80", .doc = "Where clients come in."},
     {"upstreams", &option_objects, offsetof(struct sample_root, upstreams),
      .object = &sample_upstream_object, .flags = OPTION_MAP, .doc = "Groups of servers by name."},
-    {"routes", &option_objects, offsetof(struct sample_root, routes), .object = &sample_route_object,
-     .flags = OPTION_LIST, .doc = "First match wins."},
+    {"routes", &option_objects, offsetof(struct sample_root, routes),
+     .object = &sample_route_object, .flags = OPTION_LIST, .doc = "First match wins."},
     {"cache_size", &option_bytes, offsetof(struct sample_root, cache_bytes), .preset = "64MiB",
      .min = 1 << 20, .max = 1ll << 40, .doc = "Memory for the cache."},
     {"timeout", &option_duration, offsetof(struct sample_root, timeout_us), .preset = "1m30s",
@@ -257,7 +260,8 @@ struct sample_file {
     const char *path, *text;
 };
 
-/* Both end with a NULL; a pattern matches every file whose path starts with what stands before `*`. */
+/* Both end with a NULL; a pattern matches every file whose path starts with what stands before
+ * `*`. */
 struct sample_world {
     const struct sample_file *files, *env;
 };

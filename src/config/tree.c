@@ -2,8 +2,8 @@
 /*
  * config/tree.c - nodes and their texts.
  *
- * A site with ten thousand routes has tens of thousands of nodes, so texts are packed one behind the
- * other and keys are shared: `host` is stored once, not ten thousand times.
+ * A site with ten thousand routes has tens of thousands of nodes, so texts are packed one behind
+ * the other and keys are shared: `host` is stored once, not ten thousand times.
  */
 #include "config/load.h"
 

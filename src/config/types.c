@@ -2,9 +2,10 @@
 /*
  * config/types.c - what is worked out once for every type of object.
  *
- * Above all the image: an object of which nothing is set.  Ten thousand routes start as copies of it
- * instead of reading each of their defaults from text again.  Defaults that hold objects are bound anew
- * in every object, for two objects must not share what their owners may tell apart by address.
+ * Above all the image: an object of which nothing is set.  Ten thousand routes start as copies of
+ * it instead of reading each of their defaults from text again.  Defaults that hold objects are
+ * bound anew in every object, for two objects must not share what their owners may tell apart by
+ * address.
  */
 #include "config/bind.h"
 
@@ -41,7 +42,8 @@ type_find(const struct bind_type *type, struct slice name)
     return NULL;
 }
 
-/* A default is written as a user would write it; only what has structure or quotes needs a parser. */
+/* A default is written as a user would write it; only what has structure or quotes needs a
+ * parser. */
 static struct config_node *
 parse_preset(struct loader *l, struct slice text)
 {

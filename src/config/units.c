@@ -86,7 +86,8 @@ find_unit(const struct unit *units, size_t n, struct slice name)
     return NULL;
 }
 
-/* *sum += d * factor; false on overflow past INT64_MAX, or when the fraction is finer than the unit. */
+/* *sum += d * factor; false on overflow past INT64_MAX, or when the fraction is finer than the
+ * unit. */
 static bool
 add_scaled(uint64_t *sum, struct decimal d, uint64_t factor)
 {

@@ -2,8 +2,8 @@
 /*
  * config/units.h - private: numbers with units, as text and back.
  *
- * Reading is strict: the whole text must be a value, nothing overflows, no blanks.  Decimal fractions
- * are exact (1.5h, 0.1%).  False: it is something else.
+ * Reading is strict: the whole text must be a value, nothing overflows, no blanks.  Decimal
+ * fractions are exact (1.5h, 0.1%).  False: it is something else.
  */
 #ifndef CONFIG_UNITS_H
 #define CONFIG_UNITS_H

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "config/units.h"
 #include "base/check.h"
 #include "base/test.h"
+#include "config/units.h"
 
-#define GOOD(read, text, expected)                                                                \
-    do {                                                                                          \
-        uint64_t v_ = 0;                                                                          \
-        EXPECT(read(SLICE(text), &v_));                                                           \
-        EXPECT_EQ(v_, expected);                                                                  \
+#define GOOD(read, text, expected)                                                                 \
+    do {                                                                                           \
+        uint64_t v_ = 0;                                                                           \
+        EXPECT(read(SLICE(text), &v_));                                                            \
+        EXPECT_EQ(v_, expected);                                                                   \
     } while (0)
 
 TEST(sizes)
 {
-    static const char *const bad[] = {"",     "x",      "10M",   "10 MiB", "-1",   "1.5",      "KiB",
-                                      "1e3",  "10mib",  "1,5GB", "1.B",    ".5GB", "8388608TiB",
-                                      "0.1B", "9223372036854775808", "1MiB2"};
+    static const char *const bad[] = {"",     "x",    "10M",        "10 MiB", "-1",
+                                      "1.5",  "KiB",  "1e3",        "10mib",  "1,5GB",
+                                      "1.B",  ".5GB", "8388608TiB", "0.1B",   "9223372036854775808",
+                                      "1MiB2"};
     uint64_t v;
 
     GOOD(units_read_bytes, "0", 0);
@@ -34,9 +35,9 @@ TEST(sizes)
 
 TEST(durations)
 {
-    static const char *const bad[] = {"",     "10",   "s",     "10 s",  "10S",  "30s1m", "1m1m",
-                                      "-1s",  "1s ",  "1s2",   "1.s",   "1h,",  "1min",  "00",
-                                      "0.1us", "999999999999d", "0.0000001s", "1.2.3s"};
+    static const char *const bad[] = {
+        "",    "10",  "s",   "10 s", "10S", "30s1m", "1m1m",          "-1s",        "1s ",
+        "1s2", "1.s", "1h,", "1min", "00",  "0.1us", "999999999999d", "0.0000001s", "1.2.3s"};
     uint64_t v;
 
     GOOD(units_read_duration, "0", 0);

@@ -2,12 +2,13 @@
 /*
  * config/yaml.c - from YAML to the tree, by the events of libfyaml.
  *
- * The subset: maps with plain keys, lists, scalars, anchors and aliases within one file.  What surprises
- * people or lets a small file become a large one is refused: tags, merge keys, several documents,
- * directives, keys that are not scalars, duplicate keys, deep nesting, aliases without end.
+ * The subset: maps with plain keys, lists, scalars, anchors and aliases within one file.  What
+ * surprises people or lets a small file become a large one is refused: tags, merge keys, several
+ * documents, directives, keys that are not scalars, duplicate keys, deep nesting, aliases without
+ * end.
  *
- * An open map or list is a frame; a value goes into the topmost one.  An alias is a copy of the nodes
- * that its anchor names, so that every node of the tree has one place only.
+ * An open map or list is a frame; a value goes into the topmost one.  An alias is a copy of the
+ * nodes that its anchor names, so that every node of the tree has one place only.
  */
 #include "config/lines.h"
 #include "config/load.h"
@@ -80,8 +81,8 @@ offset_of_nothing(const struct yaml *y)
     return at < y->text.n && y->text.at[at] == '-' ? at : y->at;
 }
 
-/* libfyaml points behind a quote, and at the first line of a block with its indentation; some versions
- * have a token for a value that is not written, others have none. */
+/* libfyaml points behind a quote, and at the first line of a block with its indentation; some
+ * versions have a token for a value that is not written, others have none. */
 static size_t
 offset_of_scalar(const struct yaml *y, struct fy_token *token, size_t at)
 {
@@ -310,9 +311,9 @@ on_value(struct yaml *y, struct slice text, struct config_mark mark, bool quoted
     place(y, node, (struct anchored){node, 1, 0}, anchor);
 }
 
-/* The text of a scalar, valid until the next one's; at is NULL when out of memory.  By pieces, because
- * fy_token_get_text() leaks memory for texts of many of them (libfyaml 0.7 to 0.9), and because
- * fy_token_iter_read() puts them all into the same place. */
+/* The text of a scalar, valid until the next one's; at is NULL when out of memory.  By pieces,
+ * because fy_token_get_text() leaks memory for texts of many of them (libfyaml 0.7 to 0.9), and
+ * because fy_token_iter_read() puts them all into the same place. */
 static struct slice
 scalar_text(struct yaml *y, struct fy_token *token)
 {
@@ -446,8 +447,9 @@ hint_for(struct yaml *y, const char *message)
         {"nested block mapping on the same line", "put a value that holds `: ` in quotes"},
         {"tab character", "indent with spaces"},
         {"plain scalar cannot start", "put the value in quotes"},
-        {"multiline plain key", "the lines above and here must start at the same column, or a colon is "
-                                "missing"},
+        {"multiline plain key",
+         "the lines above and here must start at the same column, or a colon is "
+         "missing"},
     };
 
     if (strstr(message, "closing") || strstr(message, "mismatched"))
@@ -522,8 +524,21 @@ has_bad_byte(struct yaml *y)
 
     if (at == SLICE_NOT_FOUND)
         return false;
-    give_up(y, mark_at(y, at), c < 0x80 ? "write it as an escape in double quotes" : "save it as UTF-8",
-            c < 0x80 ? "the control byte 0x%02x is not allowed" : "the byte 0x%02x is not UTF-8", c);
+    give_up(
+        y, mark_at(y, at), c < 0x80 ? "write it as an escape in double quotes" : "save it as UTF-8",
+        c < 0x80 ? "the control byte 0x%02x is not allowed" : "the byte 0x%02x is not UTF-8", c);
+    return true;
+}
+
+static bool
+has_long_line(struct yaml *y)
+{
+    size_t at = lines_find_long(&y->lines, LINE_BYTES_MAX);
+
+    if (at == SLICE_NOT_FOUND)
+        return false;
+    give_up(y, mark_at(y, at), "break it behind a comma", "a line of more than %d bytes",
+            LINE_BYTES_MAX);
     return true;
 }
 
@@ -549,7 +564,7 @@ yaml_parse(struct loader *l, struct slice text, int file)
     text_init(&y.scalar, FILE_BYTES_MAX + 1);
     if (!start(&y))
         no_memory(&y);
-    else if (!has_bad_byte(&y))
+    else if (!has_bad_byte(&y) && !has_long_line(&y))
         run(&y);
     if (!y.stop && !y.root)
         y.root = tree_new(l, CONFIG_MAP, mark_at(&y, 0));

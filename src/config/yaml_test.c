@@ -4,6 +4,8 @@
 
 #include "config/load.h"
 
+#include <stdlib.h>
+
 static const struct config_node *
 member(const char *name)
 {
@@ -51,7 +53,8 @@ TEST(texts_are_read_as_yaml_says)
 
 TEST(json_is_yaml)
 {
-    EXPECT(load("{\"timeout\": \"5s\", \"admin\": false, \"threads\": 3, \"free\": {\"a\": [1, null]}}"));
+    EXPECT(load(
+        "{\"timeout\": \"5s\", \"admin\": false, \"threads\": 3, \"free\": {\"a\": [1, null]}}"));
     EXPECT_EQ(root->timeout_us, 5000000);
     EXPECT(!root->admin);
     EXPECT_EQ(root->threads, 3);
@@ -61,7 +64,8 @@ TEST(json_is_yaml)
 
 TEST(places_count_bytes)
 {
-    EXPECT(load("free:\n  \xc3\xa4: x\n  list: [a, \"b\"]\n  block: |\n     text\n  map:\n    k: v\n"));
+    EXPECT(load(
+        "free:\n  \xc3\xa4: x\n  list: [a, \"b\"]\n  block: |\n     text\n  map:\n    k: v\n"));
     EXPECT(stands_at(member("\xc3\xa4"), 2, 7));
     EXPECT(stands_at(member("list"), 3, 9));
     EXPECT(stands_at(member("list")->first, 3, 10));
@@ -97,18 +101,20 @@ TEST(aliases_are_copies)
 
 TEST(what_is_not_in_the_subset)
 {
-    EXPECT_STR(complaint("timeout: !!str 5s"),
-               "c.yaml:1:16: error: tags are not supported; hint: the type of a value follows from its "
-               "key, so leave the tag out");
+    EXPECT_STR(
+        complaint("timeout: !!str 5s"),
+        "c.yaml:1:16: error: tags are not supported; hint: the type of a value follows from its "
+        "key, so leave the tag out");
     EXPECT_STR(complaint("retry:\n  <<: {attempts: 2}\n"),
                "c.yaml:2:3: error: merge keys are not supported; hint: list the keys, or use "
                "`defaults:`");
     EXPECT_STR(complaint("? [a]\n: b\n"), "c.yaml:1:3: error: a key cannot be a list");
     EXPECT_STR(complaint("? {a: b}\n: b\n"), "c.yaml:1:3: error: a key cannot be a map");
     EXPECT_STR(complaint("admin: &a no\n*a : b\n"), "c.yaml:2:1: error: a key cannot be an alias");
-    EXPECT_STR(complaint("admin: no\n---\nadmin: no\n"),
-               "c.yaml:2:1: error: a file holds one document only; hint: put it into a file of its own "
-               "and `include` that");
+    EXPECT_STR(
+        complaint("admin: no\n---\nadmin: no\n"),
+        "c.yaml:2:1: error: a file holds one document only; hint: put it into a file of its own "
+        "and `include` that");
     EXPECT_STR(complaint("%YAML 1.1\n---\nadmin: no\n"),
                "c.yaml:1:1: error: directives are not supported");
     EXPECT_STR(complaint("version: 2"), "c.yaml:1:10: error: unknown version of the configuration "
@@ -125,13 +131,14 @@ TEST(aliases_are_bounded)
 {
     char text[4096] = "free:\n  a0: &a0 [x]\n";
 
-    EXPECT_STR(complaint("free: *x"), "c.yaml:1:7: error: unknown alias `x`; hint: an anchor stands "
-                                      "before its aliases, in the same file");
+    EXPECT_STR(complaint("free: *x"),
+               "c.yaml:1:7: error: unknown alias `x`; hint: an anchor stands "
+               "before its aliases, in the same file");
     EXPECT_STR(complaint("free: &x [*x]"), "c.yaml:1:11: error: unknown alias `x`; hint: an anchor "
                                            "stands before its aliases, in the same file");
     for (int i = 1; i < 20; i++)
-        snprintf(text + strlen(text), 100, "  a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n", i, i, i - 1,
-                 i - 1, i - 1, i - 1, i - 1, i - 1);
+        snprintf(text + strlen(text), 100, "  a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n", i,
+                 i, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
     EXPECT(!load(text));
     EXPECT_EQ(report.errors, 1);
     EXPECT(slice_search(text_slice(&printed), SLICE("aliases stand for more than 250000 values")) !=
@@ -140,8 +147,8 @@ TEST(aliases_are_bounded)
     for (int i = 1; i < 70; i++)
         snprintf(text + strlen(text), 50, "  a%d: &a%d [*a%d]\n", i, i, i - 1);
     EXPECT(!load(text));
-    EXPECT(slice_search(text_slice(&printed), SLICE("more than 64 maps and lists inside each other")) !=
-           SLICE_NOT_FOUND);
+    EXPECT(slice_search(text_slice(&printed),
+                        SLICE("more than 64 maps and lists inside each other")) != SLICE_NOT_FOUND);
     unload();
 }
 
@@ -159,16 +166,36 @@ TEST(depth_is_bounded)
     unload();
 }
 
+TEST(lines_are_bounded)
+{
+    size_t n = 2 << 20;
+    char *text = malloc(n + 1);
+
+    EXPECT(text != NULL);
+    memset(text, ' ', n);
+    text[n] = '\0';
+    text[n / 2 - 1] = '\n';
+    EXPECT(load(text));
+    text[n / 2 - 1] = ' ';
+    EXPECT_STR(complaint(text),
+               "c.yaml:1:1: error: a line of more than 1048576 bytes; hint: break it "
+               "behind a comma");
+    unload();
+    free(text);
+}
+
 TEST(bytes_that_are_not_text)
 {
     EXPECT_STR(complaint("password: a\xff"),
                "c.yaml:1:12: error: the byte 0xff is not UTF-8; hint: save it as UTF-8");
-    EXPECT_STR(complaint("admin: no\npassword: a\x01"),
-               "c.yaml:2:12: error: the control byte 0x01 is not allowed; hint: write it as an escape in "
-               "double quotes");
-    EXPECT_STR(complaint("password: a\rb"),
-               "c.yaml:1:12: error: the control byte 0x0d is not allowed; hint: write it as an escape in "
-               "double quotes");
+    EXPECT_STR(
+        complaint("admin: no\npassword: a\x01"),
+        "c.yaml:2:12: error: the control byte 0x01 is not allowed; hint: write it as an escape in "
+        "double quotes");
+    EXPECT_STR(
+        complaint("password: a\rb"),
+        "c.yaml:1:12: error: the control byte 0x0d is not allowed; hint: write it as an escape in "
+        "double quotes");
     EXPECT_STR(complaint("password: \"a\\0b\""),
                "c.yaml:1:11: error: a value cannot hold a zero byte");
     EXPECT_STR(complaint("\"a\\0b\": x"), "c.yaml:1:1: error: a key cannot hold a zero byte");
@@ -179,24 +206,27 @@ TEST(bytes_that_are_not_text)
 
 TEST(syntax_errors_have_a_place_and_often_a_way_out)
 {
-    EXPECT_STR(complaint("listen: [a, b\n"),
-               "c.yaml:2:1: error: flow sequence without a closing bracket; hint: `[` was opened at "
-               "c.yaml:1:9");
+    EXPECT_STR(
+        complaint("listen: [a, b\n"),
+        "c.yaml:2:1: error: flow sequence without a closing bracket; hint: `[` was opened at "
+        "c.yaml:1:9");
     EXPECT_STR(complaint("retry:\n\tattempts: 2\n"),
                "c.yaml:2:1: error: tab character may not be used as indentation; hint: indent with "
                "spaces");
-    EXPECT_STR(complaint("password: a: b\n"),
-               "c.yaml:1:12: error: invalid nested block mapping on the same line; hint: put a value "
-               "that holds `: ` in quotes");
-    EXPECT_STR(complaint("password: @x\n"),
-               "c.yaml:1:11: error: plain scalar cannot start with '@'; hint: put the value in quotes");
+    EXPECT_STR(
+        complaint("password: a: b\n"),
+        "c.yaml:1:12: error: invalid nested block mapping on the same line; hint: put a value "
+        "that holds `: ` in quotes");
+    EXPECT_STR(
+        complaint("password: @x\n"),
+        "c.yaml:1:11: error: plain scalar cannot start with '@'; hint: put the value in quotes");
     EXPECT(!load("password: \"open\n"));
     EXPECT(!load("admin: no\n timeout: 5s\n"));
     EXPECT_EQ(report.errors, 1);
     unload();
 }
 
-/* ------------------------------------------------------------------ from a text back to its file */
+/* ----------------------------------------------------------------- from a text back to its file */
 
 static struct config_mark
 located(const char *text, size_t offset)

@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Of all workers: the limit is one of the process. */
+static _Atomic uint64_t open_in_total;
+
 enum { LINGER_US = 2000000, LINGER_BYTES = 1024 * 1024, WATCH_US = 20000 };
 
 struct edge *
@@ -116,6 +119,7 @@ close_now(struct client_conn *c)
         buffer_give(BUFFER_SMALL, take(&c->buffer));
     list_remove(&c->link);
     e->counters.open--;
+    atomic_fetch_sub_explicit(&open_in_total, 1, memory_order_relaxed);
     c->sock.release = release_conn;
     sock_close(&c->sock);
 }
@@ -337,12 +341,14 @@ on_accept(struct acceptor *a, int fd, const union address *peer)
 {
     struct listener *l = container_of(a, struct listener, acceptor);
     struct edge *e = l->edge;
-    struct client_conn *c;
+    struct client_conn *c = NULL;
     union address local = l->address;
 
     e->counters.connections++;
-    c = e->counters.open < e->max_connections ? calloc(1, sizeof(*c)) : NULL;
+    if (atomic_fetch_add_explicit(&open_in_total, 1, memory_order_relaxed) < e->max_connections)
+        c = calloc(1, sizeof(*c));
     if (!c) {
+        atomic_fetch_sub_explicit(&open_in_total, 1, memory_order_relaxed);
         refuse_connection(e, fd);
         return;
     }

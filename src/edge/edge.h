@@ -59,7 +59,7 @@ struct edge_counters {
     uint64_t refused;     /* connections, for want of descriptors or over the limit */
 };
 
-/* On the worker's thread, after loop_init().  max_connections: of this worker. NULL: out of memory. */
+/* On the worker's thread, after loop_init().  max_connections: of all workers together. NULL: out of memory. */
 struct edge *edge_new(unsigned worker, uint64_t max_connections);
 /* A new snapshot for the exchanges to come (takes a reference).  fds: a listening descriptor for each
  * listener, which the edge takes over; -1 where it has that listener already. */

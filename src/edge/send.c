@@ -170,6 +170,17 @@ frame(struct iovec *iov, int n, enum framing framing, struct slice chunk, char *
     return n;
 }
 
+/* A short chunk behind a short head is copied there: one stretch of bytes is cheaper for the kernel than two. */
+static bool
+join_head(struct iovec *head, size_t room, enum framing framing, struct slice chunk)
+{
+    if (framing != FRAME_LENGTH || chunk.n > room - head->iov_len)
+        return false;
+    memcpy((char *) head->iov_base + head->iov_len, chunk.at, chunk.n);
+    head->iov_len += chunk.n;
+    return true;
+}
+
 static int
 take_count(int *n)
 {
@@ -190,7 +201,7 @@ send_last(struct serving *s, struct iovec *iov, int n, enum framing framing)
 
 /* Head and what is ready of the body in one go, then the rest as it comes. */
 static bool
-send_all(struct serving *s, struct slice head, enum framing framing)
+send_all(struct serving *s, struct slice head, size_t room, enum framing framing)
 {
     struct exchange *x = &s->x;
     struct body *body = framing == FRAME_NONE ? NULL : x->response.body;
@@ -213,7 +224,8 @@ send_all(struct serving *s, struct slice head, enum framing framing)
             return false;
         }
         x->response_bytes += chunk.n;
-        n = frame(iov, n, framing, chunk, header);
+        if (n != 1 || !join_head(iov, room, framing, chunk))
+            n = frame(iov, n, framing, chunk, header);
         if (body->ended)
             break; /* leaves with the end */
         if (!send_vectors(s, iov, take_count(&n)))
@@ -241,7 +253,7 @@ send_response(struct serving *s, bool keep_alive)
         text_init(&head, HEAD_MAX);
         put_head(&head, s, framing, keep_alive);
     }
-    sent = !head.full && send_all(s, text_slice(&head), framing);
+    sent = !head.full && send_all(s, text_slice(&head), head.room, framing);
     text_free(&head);
     return sent;
 }

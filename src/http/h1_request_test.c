@@ -547,6 +547,22 @@ TEST(pipelined_requests_are_taken_one_by_one)
     EXPECT_EQ(used, bytes.n);
 }
 
+/* Of an incomplete head, what is there already is judged, and nothing else. */
+TEST(a_fault_in_the_first_piece_is_seen_at_once)
+{
+    EXPECT_EQ(parse(SLICE("GET / HTTP/x")), H1_BAD);
+    EXPECT_EQ(fault, H1_BAD_VERSION);
+    EXPECT_EQ(parse(SLICE("GET / HTTP/1x")), H1_BAD);
+    EXPECT_EQ(fault, H1_BAD_VERSION);
+    EXPECT_EQ(parse(SLICE("GET / HTTP/1.")), H1_MORE);
+    EXPECT_EQ(parse(SLICE("GET / HTTP/1.1\r\nHost ")), H1_MORE);
+    EXPECT_EQ(parse(SLICE("GET / HTTP/1.1\r\nHost x")), H1_BAD);
+    EXPECT_EQ(fault, H1_BAD_FIELD_NAME);
+    EXPECT_EQ(parse(SLICE("GET / HTTP/1.1\r\nHost: a\r")), H1_MORE);
+    EXPECT_EQ(parse(SLICE("GET / HTTP/1.1\r\nHost: a\r\n\rx")), H1_BAD);
+    EXPECT_EQ(fault, H1_BAD_LINE_END);
+}
+
 TEST(no_bytes_at_all)
 {
     size_t scanned = 0;

@@ -83,7 +83,7 @@ serve(void *arg)
     worker_current = w;
     if (loop_init(&loop, p->options->io, w->number) != OK)
         return NULL;
-    w->edge = edge_new(w->number, p->max_connections / p->n + 1);
+    w->edge = edge_new(w->number, p->max_connections);
     w->flush.fire = flush_logs;
     if (w->edge) {
         workers_join(&loop);

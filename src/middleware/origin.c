@@ -157,6 +157,18 @@ public_uri(struct exchange *x, const struct pieces *p)
                         SLICE_ARG(p->rest));
 }
 
+/* The client's own host, with the port that the server listens on: it knows the one from Host and the other
+ * from its own configuration (nginx does so by default). */
+static bool
+is_our_host_at_its_port(const struct exchange *x, struct slice host, uint16_t port)
+{
+    struct slice served;
+    uint16_t served_port;
+
+    return port != 0 && same_host(host, x->request.host) && split(x->relay.server, &served, &served_port) &&
+           served_port == port;
+}
+
 struct slice
 origin_publish_uri(struct exchange *x, struct slice uri)
 {
@@ -168,7 +180,7 @@ origin_publish_uri(struct exchange *x, struct slice uri)
         return uri;
     named = host_and_port(p.authority);
     if (slice_eq_nocase(named, x->request.authority) || !split(named, &host, &port) ||
-        !is_origin(x, host, port))
+        !(is_origin(x, host, port) || is_our_host_at_its_port(x, host, port)))
         return uri;
     return public_uri(x, &p);
 }

@@ -20,7 +20,6 @@ write_schema(const struct option_object *type)
 }
 
 /* Brackets and quotes close in the right order. */
- * validator.) */
 static bool
 is_balanced(struct slice s)
 {

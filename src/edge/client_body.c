@@ -73,7 +73,7 @@ receive(struct client_body *b)
     }
     b->start = 0;
     b->end = rest.n;
-    room = (b->size == BUFFER_LARGE ? BUFFER_LARGE_BYTES : BUFFER_SMALL_BYTES) - b->end;
+    room = buffer_bytes(b->size) - b->end;
     /* Not a byte of the next request. */
     if (b->framing == H1_LENGTH && room > b->left)
         room = b->left;

@@ -4,6 +4,7 @@
 #include "main/app.h"
 #include "main/commands.h"
 #include "main/supervisor.h"
+#include "runtime/dns.h"
 #include "runtime/fiber.h"
 #include "runtime/loop.h"
 #include "runtime/quiesce.h"
@@ -31,6 +32,7 @@ with_loop(int (*body)(void *arg), void *arg)
     upstreams_init(1);
     status = body(arg);
     loop_once(&loop, loop_now_us());
+    dns_exit();
     upstreams_exit();
     loop_exit(&loop);
     return status;

@@ -112,6 +112,7 @@ command_proxy(const struct command *self, int argc, char **argv)
     struct run_options options = {.source.reader = &config_source_system};
     const char *from = NULL, *to = NULL, *v;
     struct text t;
+    int status;
 
     for (int i = 0; i < argc; i++) {
         bool missing = false;
@@ -140,7 +141,9 @@ command_proxy(const struct command *self, int argc, char **argv)
     put_items(&t, to);
     text_literal(&t, "]}}\nroutes: [{to: servers}]\n");
     options.source.text = text_slice(&t);
-    return supervisor_run(&options);
+    status = supervisor_run(&options);
+    text_free(&t);
+    return status;
 }
 
 /* ------------------------------------------------------------------ demo */
@@ -175,7 +178,7 @@ command_demo(const struct command *self, int argc, char **argv)
     struct run_options options = {.source.reader = &config_source_system};
     const char *from = ":8080", *port, *v;
     struct text config, hello;
-    int id = (int) getpid();
+    int id = (int) getpid(), status;
 
     for (int i = 0; i < argc; i++) {
         bool missing = false;
@@ -200,5 +203,8 @@ command_demo(const struct command *self, int argc, char **argv)
     text_byte(&hello, '\0');
     options.source.text = text_slice(&config);
     options.greeting = hello.at;
-    return supervisor_run(&options);
+    status = supervisor_run(&options);
+    text_free(&config);
+    text_free(&hello);
+    return status;
 }

@@ -19,7 +19,14 @@ __thread struct loop *loop_current;
 
 /* ------------------------------------------------------------------ lent buffers */
 
-static const size_t buffer_bytes[BUFFER_SIZES] = {BUFFER_SMALL_BYTES, BUFFER_LARGE_BYTES};
+static const size_t bytes_of[BUFFER_SIZES] = {BUFFER_SMALL_BYTES, BUFFER_MEDIUM_BYTES,
+                                              BUFFER_LARGE_BYTES};
+
+size_t
+buffer_bytes(unsigned size)
+{
+    return bytes_of[size];
+}
 
 /* Large ones are mappings, so that giving them back really gives them back. */
 static void *
@@ -28,8 +35,8 @@ buffer_new(unsigned size)
     void *p;
 
     if (size == BUFFER_SMALL)
-        return malloc(buffer_bytes[size]);
-    p = mmap(NULL, buffer_bytes[size], PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        return malloc(bytes_of[size]);
+    p = mmap(NULL, bytes_of[size], PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
 
@@ -39,7 +46,7 @@ buffer_delete(unsigned size, void *p)
     if (size == BUFFER_SMALL)
         free(p);
     else
-        munmap(p, buffer_bytes[size]);
+        munmap(p, bytes_of[size]);
 }
 
 static void

@@ -16,9 +16,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { BUFFER_SMALL, BUFFER_LARGE, BUFFER_SIZES };
+/* Heads of requests; heads of responses with the start of their bodies; bodies. */
+enum { BUFFER_SMALL, BUFFER_MEDIUM, BUFFER_LARGE, BUFFER_SIZES };
 #define BUFFER_SMALL_BYTES (16u * 1024u)
-#define BUFFER_LARGE_BYTES (128u * 1024u)
+#define BUFFER_MEDIUM_BYTES (64u * 1024u)
+#define BUFFER_LARGE_BYTES (256u * 1024u)
 
 /* Free buffers, the hottest first; what a burst left behind goes back to malloc. */
 struct buffer_pool {
@@ -79,6 +81,7 @@ void offload_exit(void);
 
 /* Lent by this thread's pool; NULL when out of memory. */
 void *buffer_take(unsigned size);
+size_t buffer_bytes(unsigned size);
 void buffer_give(unsigned size, void *buffer);
 
 /* This fiber waits; OK at that time, or ERR_CANCELLED. */

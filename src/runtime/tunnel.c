@@ -25,7 +25,7 @@ finish(struct tunnel *t, enum err err)
         io_cancel(&w->reading);
         io_cancel(&w->writing);
         if (w->buffer)
-            buffer_give(BUFFER_SMALL, take(&w->buffer));
+            buffer_give(w->size, take(&w->buffer));
     }
     t->on_end(t, err);
 }
@@ -62,7 +62,7 @@ send_held(struct tunnel_way *w)
         w->bytes += (uint64_t) n;
         w->tunnel->last_us = loop_now_us();
     }
-    buffer_give(BUFFER_SMALL, take(&w->buffer));
+    buffer_give(w->size, take(&w->buffer));
     return true;
 }
 
@@ -98,16 +98,20 @@ on_readable(struct io *io)
         read_more(w);
 }
 
-/* Receives what is there into a lent buffer.  False: nothing is there, or the way has ended. */
-static bool
+enum received { RECEIVED_BYTES, RECEIVED_NOTHING, RECEIVED_END };
+
+/* Receives what is there into a lent buffer.  RECEIVED_END: the way has ended, and maybe the tunnel with it,
+ * whose memory is gone then. */
+static enum received
 receive(struct tunnel_way *w)
 {
     ssize_t n;
 
-    w->buffer = buffer_take(BUFFER_SMALL);
+    w->size = BUFFER_SMALL;
+    w->buffer = buffer_take(w->size);
     if (!w->buffer) {
         finish(w->tunnel, ERR_NO_MEMORY);
-        return false;
+        return RECEIVED_END;
     }
     n = recv(w->from->fd, w->buffer, BUFFER_SMALL_BYTES, MSG_DONTWAIT);
     if (n > 0) {
@@ -115,16 +119,18 @@ receive(struct tunnel_way *w)
         if ((size_t) n < BUFFER_SMALL_BYTES && !(w->from->flags & SOCK_HANGUP))
             w->from->flags &= (uint8_t) ~SOCK_READABLE;
         w->held = (struct iovec){w->buffer, (size_t) n};
-        return true;
+        return RECEIVED_BYTES;
     }
-    buffer_give(BUFFER_SMALL, take(&w->buffer));
+    buffer_give(w->size, take(&w->buffer));
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        w->from->flags &= (uint8_t) ~SOCK_READABLE;
+        return RECEIVED_NOTHING;
+    }
     if (n == 0)
         end_way(w);
-    else if (errno == EAGAIN || errno == EINTR)
-        w->from->flags &= (uint8_t) ~SOCK_READABLE;
     else
         finish(w->tunnel, ERR_RESET);
-    return false;
+    return RECEIVED_END;
 }
 
 static void
@@ -132,6 +138,7 @@ read_more(struct tunnel_way *w)
 {
     for (;;) {
         ssize_t ready = io_ready(w->from, &w->reading, IO_READABLE, on_readable);
+        enum received received;
 
         if (ready == IO_PENDING)
             return;
@@ -139,12 +146,9 @@ read_more(struct tunnel_way *w)
             finish(w->tunnel, ERR_RESET);
             return;
         }
-        if (receive(w)) {
-            if (!send_held(w))
-                return;
-        } else if (w->tunnel->over || w->ended) {
+        received = receive(w);
+        if (received == RECEIVED_END || (received == RECEIVED_BYTES && !send_held(w)))
             return;
-        }
     }
 }
 
@@ -164,8 +168,9 @@ hold(struct tunnel_way *w, struct slice early)
 {
     if (early.n == 0)
         return true;
-    CHECK(early.n <= BUFFER_SMALL_BYTES);
-    w->buffer = buffer_take(BUFFER_SMALL);
+    CHECK(early.n <= BUFFER_MEDIUM_BYTES);
+    w->size = BUFFER_MEDIUM;
+    w->buffer = buffer_take(w->size);
     if (!w->buffer)
         return false;
     memcpy(w->buffer, early.at, early.n);

@@ -20,6 +20,7 @@ struct tunnel_way {
     struct io      reading, writing;
     struct iovec   held;   /* bytes that `to` has not taken yet */
     char          *buffer; /* lent while held is not empty */
+    unsigned       size;   /* of the buffer */
     uint64_t       bytes;
     bool           ended;
 };
@@ -35,7 +36,7 @@ struct tunnel {
     void (*on_end)(struct tunnel *t, enum err err);
 };
 
-/* early: bytes of a that b must get first (copied; at most BUFFER_SMALL_BYTES), and the other way round. */
+/* early: bytes of a that b must get first (copied; at most BUFFER_MEDIUM_BYTES), and the other way round. */
 void tunnel_start(struct tunnel *t, struct sock *a, struct sock *b, struct slice early_a,
                   struct slice early_b, uint64_t silence_us);
 /* on_end is called with ERR_CANCELLED before this returns. */

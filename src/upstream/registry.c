@@ -388,6 +388,7 @@ upstreams_close_idle(void)
 {
     const struct map_slot *slot;
 
+    server_rests_end();
     for (size_t i = 0; (slot = map_each(&by_name, &i));) {
         struct server_set *set = atomic_load(&((struct upstream *) slot->value)->set);
 

@@ -38,7 +38,7 @@ struct relay {
     struct fiber                   *main;    /* the one that the exchange runs on */
     /* Bytes from the server: */
     char                           *buffer;
-    unsigned                        buffer_size; /* BUFFER_SMALL, BUFFER_LARGE */
+    unsigned                        buffer_size; /* BUFFER_MEDIUM, BUFFER_LARGE */
     size_t                          start, end;
     /* The response's body: */
     struct body                     body;

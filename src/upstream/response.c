@@ -8,7 +8,7 @@
 #include "runtime/fiber.h"
 #include "upstream/relay.h"
 
-enum { CONTINUE_US = 1000000, HEAD_BYTES = BUFFER_SMALL_BYTES, FIELDS = 200, INFORMATIONAL_MAX = 32 };
+enum { CONTINUE_US = 1000000, HEAD_BYTES = 16 * 1024, FIELDS = 200, INFORMATIONAL_MAX = 32 };
 
 static const struct h1_limits limits = {
     .head_bytes = HEAD_BYTES,
@@ -26,7 +26,7 @@ unread(const struct relay *r)
 static enum err
 receive(struct relay *r, uint64_t silence_us)
 {
-    size_t room = r->buffer_size == BUFFER_LARGE ? BUFFER_LARGE_BYTES : BUFFER_SMALL_BYTES;
+    size_t room = buffer_bytes(r->buffer_size);
     uint64_t since_us = loop_now_us();
     size_t got = 0;
     enum err e;
@@ -196,17 +196,17 @@ broke_off(struct relay *r, enum err e)
     return r->broken;
 }
 
-/* A body that is longer than what is left of the small buffer is read in larger strides. */
+/* A body that turns out to be long is read in larger strides. */
 static enum err
 refill(struct relay *r)
 {
     r->start = r->end = 0;
-    if (r->buffer_size == BUFFER_SMALL && (r->framing != H1_LENGTH || r->left > BUFFER_SMALL_BYTES) &&
-        r->body_bytes > BUFFER_SMALL_BYTES / 2) {
+    if (r->buffer_size == BUFFER_MEDIUM && (r->framing != H1_LENGTH || r->left > BUFFER_MEDIUM_BYTES) &&
+        r->body_bytes > BUFFER_MEDIUM_BYTES / 4) {
         char *large = buffer_take(BUFFER_LARGE);
 
         if (large) {
-            buffer_give(BUFFER_SMALL, r->buffer);
+            buffer_give(BUFFER_MEDIUM, r->buffer);
             r->buffer = large;
             r->buffer_size = BUFFER_LARGE;
         }
@@ -418,8 +418,8 @@ relay_read_response(struct relay *r, struct failure *f)
     struct h1_head head;
 
     if (!r->buffer) {
-        r->buffer = buffer_take(BUFFER_SMALL);
-        r->buffer_size = BUFFER_SMALL;
+        r->buffer = buffer_take(BUFFER_MEDIUM);
+        r->buffer_size = BUFFER_MEDIUM;
         if (!r->buffer)
             return fail(f, REASON_OUT_OF_MEMORY, ERR_NO_MEMORY, NULL);
     }

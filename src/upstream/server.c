@@ -63,16 +63,32 @@ server_release(struct server *s)
 struct rest {
     struct timer   timer;
     struct server *server;
+    struct list    link;
 };
+
+/* Of this worker. */
+static __thread struct list rests;
 
 static void
 rest_over(struct timer *t)
 {
     struct rest *r = container_of(t, struct rest, timer);
 
+    list_remove(&r->link);
     atomic_store(&r->server->target.usable, true);
     server_release(r->server);
     free(r);
+}
+
+void
+server_rests_end(void)
+{
+    while (rests.next && !list_is_empty(&rests)) {
+        struct rest *r = list_entry(rests.next, struct rest, link);
+
+        timer_clear(&loop_self()->timers, &r->timer);
+        rest_over(&r->timer);
+    }
 }
 
 void
@@ -90,6 +106,9 @@ server_rest(struct server *s)
     server_hold(s);
     r->server = s;
     r->timer.fire = rest_over;
+    if (!rests.next)
+        list_init(&rests);
+    list_push(&rests, &r->link);
     timer_set(&loop_self()->timers, &r->timer, loop_now_us() + REST_US);
 }
 

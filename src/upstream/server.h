@@ -50,6 +50,8 @@ void server_hold(struct server *s);
 void server_release(struct server *s);
 /* A connection could not be made: others are preferred for a while. */
 void server_rest(struct server *s);
+/* All rests of this worker are over: before its loop ends. */
+void server_rests_end(void);
 
 /* ------------------------------------------------------------------ connections */
 

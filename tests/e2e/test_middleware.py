@@ -225,7 +225,7 @@ def test_ip_filter(using):
     assert get(proxy.address, source="127.0.0.5").status == 200
     for source in ("127.0.0.66", "127.0.1.1"):
         assert get(proxy.address, source=source).status == 403
-    record = proxy.wait_log(status=403)
+    record = proxy.wait_log(client="127.0.0.66")
     assert (record["reason"], record["blame"]) == ("not_allowed", "client") and "127.0.0.66" in record["detail"]
 
 

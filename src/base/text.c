@@ -101,8 +101,9 @@ text_format_u64(char *out, uint64_t value)
 void
 text_u64(struct text *t, uint64_t value)
 {
-    if (text_reserve(t, 20))
-        t->n += text_format_u64(t->at + t->n, value);
+    char digits[20];
+
+    text_put(t, slice_of(digits, text_format_u64(digits, value)));
 }
 
 size_t

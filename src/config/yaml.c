@@ -331,14 +331,45 @@ scalar_text(struct yaml *y, struct fy_token *token)
     return text_slice(&y->scalar);
 }
 
+/*
+ * libfyaml (0.7 and 0.9) undoes runs of doubled quotes wrongly: ''''''' becomes three quotes.  So a single-quoted
+ * text of one line is undone here, from the source.  Absent: it is none, or has more than one line.
+ */
+static struct slice
+single_quoted(struct yaml *y, struct fy_token *token)
+{
+    const struct fy_mark *mark = fy_token_start_mark(token);
+    struct slice rest;
+    bool doubled = false;
+
+    if (fy_token_scalar_style(token) != FYSS_SINGLE_QUOTED || !mark || mark->input_pos >= y->text.n)
+        return (struct slice){NULL, 0};
+    rest = slice_from(y->text, mark->input_pos);
+    if (rest.at == y->text.at || rest.at[-1] != '\'')
+        return (struct slice){NULL, 0};
+    y->scalar.n = 0;
+    for (size_t i = 0; i < rest.n && rest.at[i] != '\n' && rest.at[i] != '\r'; i++) {
+        if (rest.at[i] == '\'') {
+            if (i + 1 == rest.n || rest.at[i + 1] != '\'')
+                return doubled ? text_slice(&y->scalar) : (struct slice){NULL, 0};
+            doubled = true;
+            i++;
+        }
+        text_byte(&y->scalar, rest.at[i]);
+    }
+    return (struct slice){NULL, 0};
+}
+
 static void
 on_scalar(struct yaml *y, struct fy_event *e)
 {
     struct config_mark mark = mark_of(y, e);
     struct fy_token *token = e->scalar.value;
     bool quoted = token && fy_token_scalar_style(token) != FYSS_PLAIN;
-    struct slice text = token ? scalar_text(y, token) : SLICE("");
+    struct slice text = token ? single_quoted(y, token) : SLICE("");
 
+    if (!text.at)
+        text = scalar_text(y, token);
     if (!text.at) {
         no_memory(y);
         return;

@@ -32,6 +32,7 @@ TEST(texts_are_read_as_yaml_says)
     EXPECT(load("free:\n"
                 "  plain: a b  # remark\n"
                 "  single: 'it''s'\n"
+                "  run: 'a''''b '''' c''d'\n"
                 "  double: \"a\\tb\\u00e9\"\n"
                 "  literal: |\n    one\n    two\n"
                 "  folded: >-\n    one\n    two\n"
@@ -41,6 +42,7 @@ TEST(texts_are_read_as_yaml_says)
                 "  ? long\n  : x\n"));
     EXPECT_STR(member("plain")->text, "a b");
     EXPECT_STR(member("single")->text, "it's");
+    EXPECT_STR(member("run")->text, "a''b '' c'd");
     EXPECT_STR(member("double")->text, "a\tb\xc3\xa9");
     EXPECT_STR(member("literal")->text, "one\ntwo\n");
     EXPECT_STR(member("folded")->text, "one two");

@@ -220,7 +220,10 @@ send_all(struct serving *s, struct slice head, size_t room, enum framing framing
         if (e == ERR_END)
             break;
         if (e != OK) {
-            (void) (n && send_vectors(s, iov, n));
+            if (n && e != ERR_CANCELLED)
+                (void) send_vectors(s, iov, n);
+            if (e == ERR_CANCELLED && x->fault.reason == REASON_NONE)
+                exchange_fault(x, REASON_CLIENT_GONE, e, "while the answer was relayed");
             return false;
         }
         x->response_bytes += chunk.n;

@@ -282,7 +282,7 @@ TEST(mistakes_are_told_with_their_place)
 
 /* ------------------------------------------------------------------ chains */
 
-TEST(a_chain_is_defaults_then_use_then_terminal)
+TEST(a_chain_is_use_then_defaults_then_terminal)
 {
     struct exchange *x = testing_exchange("GET", "http://h/", NULL);
     const struct middleware *chain;
@@ -291,11 +291,11 @@ TEST(a_chain_is_defaults_then_use_then_terminal)
     EXPECT(load("routes:\n  - {use: [{limit: {set: {x-a: '<${method}>'}}}, limit], to: app}\n"));
     chain = route(0)->chain;
     EXPECT_EQ(route(0)->chain_length, 5);
-    EXPECT(chain[0].ops == &tracer && chain[1].ops == &plain);
-    EXPECT(chain[2].ops == &limit && chain[3].ops == &limit && chain[4].ops == &testing_terminal);
-    EXPECT_EQ(*(const int64_t *) chain[0].config, 5);
-    EXPECT(chain[1].config == NULL);
-    options = chain[2].config;
+    EXPECT(chain[0].ops == &limit && chain[1].ops == &limit);
+    EXPECT(chain[2].ops == &tracer && chain[3].ops == &plain && chain[4].ops == &testing_terminal);
+    EXPECT_EQ(*(const int64_t *) chain[2].config, 5);
+    EXPECT(chain[3].config == NULL);
+    options = chain[0].config;
     EXPECT_EQ(options->rate, 7);
     EXPECT_STR(expr_text(options->by, x), "192.0.2.1");
     EXPECT_EQ(options->set.n, 1);
@@ -312,8 +312,8 @@ TEST(what_is_named_stands_where_it_is_named)
 {
     EXPECT(load("routes:\n  - {use: [limit, {tracer: {percent: 9}}], to: app}\n"));
     EXPECT_EQ(route(0)->chain_length, 4);
-    EXPECT(route(0)->chain[0].ops == &plain && route(0)->chain[2].ops == &tracer);
-    EXPECT_EQ(*(const int64_t *) route(0)->chain[2].config, 9);
+    EXPECT(route(0)->chain[2].ops == &plain && route(0)->chain[1].ops == &tracer);
+    EXPECT_EQ(*(const int64_t *) route(0)->chain[1].config, 9);
     unload();
 }
 

@@ -310,7 +310,7 @@ def test_the_schema_takes_good_files(schema):
 @pytest.mark.parametrize("name", [
     "unknown key", "unknown key at the top", "unknown middleware", "unknown middleware, by name alone", "a unit nobody knows",
     "not a number", "not a choice", "not a boolean", "a map where a scalar belongs", "a list where a map belongs",
-    "a scalar where a map belongs", "required and missing", "out of bounds",
+    "a scalar where a map belongs", "out of bounds",
 ])
 def test_the_schema_refuses_bad_files(schema, name):
     assert problems(schema, BAD[name][0]), name

@@ -75,20 +75,16 @@ def test_least_connections(stage):
     a = stage.origin(serve_forever(slow), name="a")
     b = stage.origin(serve_forever(named), name="b")
     proxy = stage.proxy(a, b, upstream={"balance": "least_connections"}, workers=1)
-    held = []
-    for _ in range(8):  # sooner or later one of them meets the slow server
-        client = Client(proxy.address)
-        client.request()
-        held.append(client)
-        if len(a.requests):
-            break
-        time.sleep(0.05)
-    a.wait_requests(1)
-    assert served_by(proxy, 20) == ["b"] * 20
-    go.set()
-    for client in held:
-        assert client.response().status == 200
-        client.close()
+    with Client(proxy.address) as held:
+        for _ in range(4):  # sooner or later it meets the slow server
+            held.request()
+            eventually(lambda: a.requests or held.has_input())
+            if a.requests:
+                break
+            assert held.response().status == 200
+        assert served_by(proxy, 20) == ["b"] * 20
+        go.set()
+        assert held.response().status == 200
 
 
 def test_random(stage, three):

@@ -4,6 +4,7 @@
 Deliberately small and independent of the proxy's own codec: it reads what well-behaved peers write
 and complains about the rest, so that a test sees what really came over the wire.
 """
+import select
 import socket
 import struct
 import time
@@ -124,6 +125,10 @@ class Stream:
         except ConnectionResetError:
             pass
         return self.take(len(self.buffer))
+
+    def has_input(self):
+        """True when there is something to read, if only the end; does not wait."""
+        return bool(self.buffer or select.select([self.sock], [], [], 0)[0])
 
     def is_closed(self, within=10):
         """True when the peer closes or resets within that time, without sending anything more."""

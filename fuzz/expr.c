@@ -3,8 +3,8 @@
  * fuzz/expr.c - expressions, templates and replacements, compiled and evaluated.
  *
  * The first byte chooses what the rest is.  An error points into the source; what compiles can be
- * evaluated against any exchange, answers the same when asked again, and is the same when its source is
- * compiled again.
+ * evaluated against any exchange, answers the same when asked again, and is the same when its
+ * source is compiled again.
  */
 #include "base/check.h"
 #include "exchange/route.h"
@@ -47,7 +47,8 @@ check_expr(struct exchange *x, struct slice source, enum expr_type want)
         CHECK(slice_is_present(text) == slice_is_present(other) && slice_eq(text, other));
     }
     if (want == EXPR_BOOL)
-        CHECK(slice_eq(text, expr_test(e, x) ? SLICE("true") : SLICE("false")) || !is_steady(source));
+        CHECK(slice_eq(text, expr_test(e, x) ? SLICE("true") : SLICE("false")) ||
+              !is_steady(source));
     expr_release(e);
     expr_release(again);
 }
@@ -91,9 +92,9 @@ check_regex(struct exchange *x, struct slice input)
 static struct exchange *
 sample(void)
 {
-    struct exchange *x =
-        testing_exchange("GET", "https://example.com:8443/api/users?debug=1&name=J%C3%B6rg", "X-Beta",
-                         "1", "X-Empty", "", "Cookie", "session=s1; group=b", NULL);
+    struct exchange *x = testing_exchange(
+        "GET", "https://example.com:8443/api/users?debug=1&name=J%C3%B6rg", "X-Beta", "1",
+        "X-Empty", "", "Cookie", "session=s1; group=b", NULL);
 
     testing_answer(x, 503, "text/plain", "sorry");
     x->request_id = SLICE("0123456789abcdef");

@@ -2,9 +2,9 @@
 /*
  * fuzz/replay_main.c - runs a fuzz target over the files of its corpus, as a test.
  *
- * Each directory or file of the command line is replayed, and the empty input too; the output is TAP.
- * A target that finds a fault aborts, so every line that is printed is a pass.  The bytes are handed over
- * in a block of their own, so that a sanitizer sees a read past the end.
+ * Each directory or file of the command line is replayed, and the empty input too; the output is
+ * TAP.  A target that finds a fault aborts, so every line that is printed is a pass.  The bytes are
+ * handed over in a block of their own, so that a sanitizer sees a read past the end.
  */
 #include <dirent.h>
 #include <stdbool.h>

@@ -2,11 +2,11 @@
 /*
  * balance/policy.h - what a balancing policy is, and how one plugs in.
  *
- * A policy answers one question: of these targets, which takes the next piece of work?  It knows nothing
- * of HTTP, DNS, sockets or probes.  upstream/ asks it for a server.
+ * A policy answers one question: of these targets, which takes the next piece of work?  It knows
+ * nothing of HTTP, DNS, sockets or probes.  upstream/ asks it for a server.
  *
- * Lifetime  made for one set, dies with it; a change of members makes a new set, so nobody ever locks
- *           the list.  Targets outlive sets: a server that stays keeps its counters.
+ * Lifetime  made for one set, dies with it; a change of members makes a new set, so nobody ever
+ *           locks the list.  Targets outlive sets: a server that stays keeps its counters.
  * Threads   pick() runs on every worker at once, the rest on the control thread.
  * Time      no clock and no dice here: both come in through lb_ask, so that a test can replay any
  *           decision.

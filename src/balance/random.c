@@ -2,7 +2,8 @@
 /*
  * balance/random.c - any of them, in proportion to their weights.
  *
- * Sums of the weights and a binary search; one that is out of service gives its share to its neighbour.
+ * Sums of the weights and a binary search; one that is out of service gives its share to its
+ * neighbour.
  */
 #include "balance/policy.h"
 

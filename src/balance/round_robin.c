@@ -2,9 +2,9 @@
 /*
  * balance/round_robin.c - one after the other, as often as their weights say, evenly interleaved.
  *
- * Smooth weighted round robin (nginx 1.3.1, 2012): each step every target gains its weight, the richest is
- * chosen and pays the total.  Its sequence repeats, so it is computed once here; a pick is then one atomic
- * addition, the same for all workers.
+ * Smooth weighted round robin (nginx 1.3.1, 2012): each step every target gains its weight, the
+ * richest is chosen and pays the total.  Its sequence repeats, so it is computed once here; a pick
+ * is then one atomic addition, the same for all workers.
  */
 #include "balance/policy.h"
 

@@ -16,9 +16,11 @@ check_failed(const char *what, const char *file, int line)
 {
     char text[512];
     void *frames[32];
-    int n = snprintf(text, sizeof(text), "maitred: broken invariant: %s at %s:%d\n", what, file, line);
+    int n = snprintf(text, sizeof(text), "maitred: broken invariant: %s at %s:%d\n", what, file,
+                     line);
 
-    if (n > 0 && write(STDERR_FILENO, text, (size_t) n < sizeof(text) ? (size_t) n : sizeof(text)) > 0)
+    if (n > 0 &&
+        write(STDERR_FILENO, text, (size_t) n < sizeof(text) ? (size_t) n : sizeof(text)) > 0)
         backtrace_symbols_fd(frames, backtrace(frames, (int) countof(frames)), STDERR_FILENO);
     abort();
 }

@@ -2,8 +2,8 @@
 /*
  * base/check.h - assertions that stay on in release builds.
  *
- * CHECK states an invariant of our own code.  Input from the network is never checked with it: a peer
- * must not be able to end the process.
+ * CHECK states an invariant of our own code.  Input from the network is never checked with it: a
+ * peer must not be able to end the process.
  */
 #ifndef BASE_CHECK_H
 #define BASE_CHECK_H

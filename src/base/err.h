@@ -2,9 +2,9 @@
 /*
  * base/err.h - errors are values.
  *
- * One table gives each error its number, its stable name and its sentence.  A function that can fail
- * returns enum err; OK is 0.  Faults on an exchange (whose fault, may it be retried) are made of these
- * in exchange/reason.h.
+ * One table gives each error its number, its stable name and its sentence.  A function that can
+ * fail returns enum err; OK is 0.  Faults on an exchange (whose fault, may it be retried) are made
+ * of these in exchange/reason.h.
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H

@@ -2,8 +2,9 @@
 /*
  * base/list.h - doubly linked rings, the links inside the members.
  *
- * The head is a link of its own; an empty list's head points at itself.  A member that is in no list
- * has links that point at itself too (list_init), so that list_remove() may be called at any time.
+ * The head is a link of its own; an empty list's head points at itself.  A member that is in no
+ * list has links that point at itself too (list_init), so that list_remove() may be called at any
+ * time.
  */
 #ifndef BASE_LIST_H
 #define BASE_LIST_H

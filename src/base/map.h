@@ -3,8 +3,8 @@
  * base/map.h - a hash map from bytes to a pointer.
  *
  * Open addressing, linear probing, at most three quarters full (Knuth, TAOCP 6.4).  Keys are not
- * copied: they must live as long as the map.  The hash is XXH3 with a seed drawn at start, so that a
- * peer cannot choose keys that collide.  Not safe to change while another thread reads.
+ * copied: they must live as long as the map.  The hash is XXH3 with a seed drawn at start, so that
+ * a peer cannot choose keys that collide.  Not safe to change while another thread reads.
  */
 #ifndef BASE_MAP_H
 #define BASE_MAP_H

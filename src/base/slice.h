@@ -2,9 +2,9 @@
 /*
  * base/slice.h - a stretch of bytes that somebody else owns.
  *
- * Passed by value.  Not terminated by zero, may hold any byte.  {NULL, 0} is the empty slice; a slice
- * with a pointer and length 0 is empty too, but present (slice_is_present), which is how an absent
- * value differs from an empty one.
+ * Passed by value.  Not terminated by zero, may hold any byte.  {NULL, 0} is the empty slice; a
+ * slice with a pointer and length 0 is empty too, but present (slice_is_present), which is how an
+ * absent value differs from an empty one.
  */
 #ifndef BASE_SLICE_H
 #define BASE_SLICE_H
@@ -116,8 +116,8 @@ size_t slice_search(struct slice s, struct slice what);
 /* Without spaces and tabs at both ends. */
 struct slice slice_trim(struct slice s);
 /*
- * Cut the part before the first separator off *rest and return it; the last part is returned when no
- * separator is left and *rest becomes absent.  Loop: while (slice_is_present(rest)) ...
+ * Cut the part before the first separator off *rest and return it; the last part is returned when
+ * no separator is left and *rest becomes absent.  Loop: while (slice_is_present(rest)) ...
  */
 struct slice slice_cut(struct slice *rest, char separator);
 /* The next element of a comma-separated list (RFC 9110 5.6.1): trimmed, empty elements skipped,

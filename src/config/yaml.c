@@ -332,8 +332,9 @@ scalar_text(struct yaml *y, struct fy_token *token)
 }
 
 /*
- * libfyaml (0.7 and 0.9) undoes runs of doubled quotes wrongly: ''''''' becomes three quotes.  So a single-quoted
- * text of one line is undone here, from the source.  Absent: it is none, or has more than one line.
+ * libfyaml (0.7 and 0.9) undoes runs of doubled quotes wrongly: ''''''' becomes three quotes.  So a
+ * single-quoted text of one line is undone here, from the source.  Absent: it is none, or has more
+ * than one line.
  */
 static struct slice
 single_quoted(struct yaml *y, struct fy_token *token)

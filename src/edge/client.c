@@ -2,10 +2,11 @@
 /*
  * edge/client.c - a client's connection: accepted, parked, handed to a fiber, closed.
  *
- * What is idle has no fiber and no buffer: a parked connection is one struct client_conn.  When bytes arrive they
- * are received into a lent buffer first, and only then a fiber takes over.
+ * What is idle has no fiber and no buffer: a parked connection is one struct client_conn.  When
+ * bytes arrive they are received into a lent buffer first, and only then a fiber takes over.
  */
 #include "edge/client.h"
+#include "observe/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -124,8 +125,8 @@ close_now(struct client_conn *c)
     sock_close(&c->sock);
 }
 
-/* Closing while the client still sends would reset the connection, and the reset may overtake our answer
- * (RFC 9112 9.6): stop sending, read on for a while. */
+/* Closing while the client still sends would reset the connection, and the reset may overtake our
+ * answer (RFC 9112 9.6): stop sending, read on for a while. */
 static void
 linger(struct client_conn *c)
 {
@@ -136,7 +137,8 @@ linger(struct client_conn *c)
     c->buffer = sink;
     if (!sink || shutdown(c->sock.fd, SHUT_WR) != 0)
         return;
-    while (total < LINGER_BYTES && sock_recv(&c->sock, sink, BUFFER_SMALL_BYTES, until_us, &n) == OK)
+    while (total < LINGER_BYTES &&
+           sock_recv(&c->sock, sink, BUFFER_SMALL_BYTES, until_us, &n) == OK)
         total += n;
 }
 
@@ -178,8 +180,8 @@ watch_late(struct timer *t)
     (void) loop_self()->ops->watch(&c->sock);
 }
 
-/* A connection that the loop does not know yet is registered only when the exchange takes a while: most do
- * not, and a connection for one request then costs no registration at all. */
+/* A connection that the loop does not know yet is registered only when the exchange takes a while:
+ * most do not, and a connection for one request then costs no registration at all. */
 void
 client_watch(struct client_conn *c)
 {
@@ -302,8 +304,9 @@ client_park(struct client_conn *c)
 
 /* ------------------------------------------------------------------ accepting */
 
-static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
-                           "Content-Length: 0\r\nProxy-Status: maitred; error=connection_limit_reached\r\n\r\n";
+static const char busy[] =
+    "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
+    "Content-Length: 0\r\nProxy-Status: maitred; error=connection_limit_reached\r\n\r\n";
 
 /* Answered without reading: there is no room for more. */
 static void
@@ -348,6 +351,8 @@ on_accept(struct acceptor *a, int fd, const union address *peer)
     if (atomic_fetch_add_explicit(&open_in_total, 1, memory_order_relaxed) < e->max_connections)
         c = calloc(1, sizeof(*c));
     if (!c) {
+        log_warning("at the limit of connections: answered 503 reason=overloaded limit=%llu",
+                    (unsigned long long) e->max_connections);
         atomic_fetch_sub_explicit(&open_in_total, 1, memory_order_relaxed);
         refuse_connection(e, fd);
         return;
@@ -374,6 +379,7 @@ on_trouble(struct acceptor *a, enum err err)
 
     if (err != ERR_NO_DESCRIPTORS || e->spare_fd < 0)
         return;
+    log_warning("out of file descriptors: new connections are answered with 503 reason=overloaded");
     close(e->spare_fd);
     for (int i = 0; i < 64; i++) {
         int fd = accept4(a->sock.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -452,8 +458,8 @@ listener_configure(struct listener *l, const struct listener_config *config)
     l->config = config;
 }
 
-/* Listeners that the snapshot does not have stop; their connections go on under the options of the first
- * listener, which is as good as any for what is left of them. */
+/* Listeners that the snapshot does not have stop; their connections go on under the options of the
+ * first listener, which is as good as any for what is left of them. */
 static void
 stop_others(struct edge *e, const struct listener_config *configs, size_t n)
 {
@@ -480,6 +486,8 @@ edge_use(struct edge *e, struct snapshot *s, const int *fds)
     CHECK(use != NULL);
     atomic_fetch_add(&s->refs, 1);
     *use = (struct snapshot_use){s, 1};
+    if (old)
+        edge_flush_logs(e);
     e->use = use;
     for (size_t i = 0; i < s->listeners.n; i++) {
         struct listener *l = listener_find(e, &configs[i].address);
@@ -492,6 +500,16 @@ edge_use(struct edge *e, struct snapshot *s, const int *fds)
     stop_others(e, configs, s->listeners.n);
     if (old)
         use_release(old);
+}
+
+void
+edge_flush_logs(struct edge *e)
+{
+    const struct option_list *logs = &e->use->snapshot->logs;
+    const struct access_log *log = logs->at;
+
+    for (size_t i = 0; i < logs->n; i++)
+        sink_flush(sink_tap(log[i].sink, e->worker));
 }
 
 struct edge *

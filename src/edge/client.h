@@ -7,7 +7,8 @@
 #include "http/h1.h"
 #include "runtime/fiber.h"
 
-/* A worker's count of its exchanges in one snapshot, so that workers do not fight for one counter. */
+/* A worker's count of its exchanges in one snapshot, so that workers do not fight for one
+ * counter. */
 struct snapshot_use {
     struct snapshot *snapshot;
     uint32_t         count; /* exchanges, and the edge itself while it is current */
@@ -69,7 +70,8 @@ struct edge *client_edge(const struct client_conn *c);
 void client_park(struct client_conn *c);
 /* On the fiber, before parking: receives what is there already.  ended: the client is gone. */
 bool client_has_more(struct client_conn *c, bool *ended);
-/* Ends the connection.  linger: the client may still be sending; let it read our answer first (waits). */
+/* Ends the connection.  linger: the client may still be sending; let it read our answer first
+ * (waits). */
 void client_close(struct client_conn *c, bool linger);
 /* The connection ends with a reset: what was sent cannot be mistaken for whole. */
 void client_abort(struct client_conn *c);

@@ -2,9 +2,9 @@
 /*
  * edge/client_body.c - the request's body as a source that is pulled.
  *
- * What came with the head is in the connection's buffer; the rest is received into a buffer that is lent when
- * it is needed, because slices of the head point into the connection's.  A client that waits for
- * 100 (Continue) gets it when the first chunk is asked for.
+ * What came with the head is in the connection's buffer; the rest is received into a buffer that is
+ * lent when it is needed, because slices of the head point into the connection's.  A client that
+ * waits for 100 (Continue) gets it when the first chunk is asked for.
  */
 #include "edge/client.h"
 
@@ -60,9 +60,10 @@ receive(struct client_body *b)
     if (s->x.request.expect_continue && !s->continued && (e = ask_for_it(s)) != OK)
         return e;
     if (!b->buffer) {
-        /* A large body is read in large strides; a chunked one in small, since what follows its end must fit
-         * into the connection's buffer. */
-        b->size = b->framing == H1_LENGTH && b->left > BUFFER_SMALL_BYTES ? BUFFER_LARGE : BUFFER_SMALL;
+        /* A large body is read in large strides; a chunked one in small, since what follows its end
+         * must fit into the connection's buffer. */
+        b->size = b->framing == H1_LENGTH && b->left > BUFFER_SMALL_BYTES ? BUFFER_LARGE
+                                                                          : BUFFER_SMALL;
         b->buffer = buffer_take(b->size);
         if (!b->buffer)
             return ERR_NO_MEMORY;
@@ -79,7 +80,8 @@ receive(struct client_body *b)
         room = b->left;
     if (room == 0)
         return ERR_LIMIT;
-    e = sock_recv(&s->conn->sock, b->buffer + b->end, room, loop_now_us() + s->x.timeouts->body_us, &got);
+    e = sock_recv(&s->conn->sock, b->buffer + b->end, room, loop_now_us() + s->x.timeouts->body_us,
+                  &got);
     b->end += got;
     return e == ERR_END ? ERR_RESET : e;
 }
@@ -123,8 +125,8 @@ read_trailers(struct client_body *b)
     enum h1_fault fault;
 
     for (;;) {
-        enum h1_result result = h1_parse_trailers(unread(b), &scanned, &limits, &b->serving->x.arena,
-                                                  &b->trailers, &used, &fault);
+        enum h1_result result = h1_parse_trailers(
+            unread(b), &scanned, &limits, &b->serving->x.arena, &b->trailers, &used, &fault);
         enum err e;
 
         if (result == H1_BAD)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * edge/edge.h - where clients are met: listeners, their connections, and the loop from head to access log.
+ * edge/edge.h - where clients are met: listeners, their connections, and the loop from head to
+ * access log.
  *
  *     client.c       a connection: accepted, parked, served, closed
  *     serve.c        one exchange after the other on a connection's fiber
@@ -37,7 +38,8 @@ struct listener_config {
 
 extern const struct option_object listener_object;
 
-/* All that a configuration means, ready to serve.  Immutable; made and freed on the control thread. */
+/* All that a configuration means, ready to serve.  Immutable; made and freed on the control
+ * thread. */
 struct snapshot {
     struct config     *config;
     struct route_set  *routes;
@@ -53,20 +55,23 @@ struct edge;
 
 struct edge_counters {
     uint64_t connections; /* accepted so far */
-    uint64_t open;        /* now */
+    _Atomic uint64_t open; /* now; other threads may look */
     uint64_t exchanges;   /* finished so far */
-    uint64_t tunnels;     /* now */
+    _Atomic uint64_t tunnels; /* now; likewise */
     uint64_t refused;     /* connections, for want of descriptors or over the limit */
 };
 
-/* On the worker's thread, after loop_init().  max_connections: of all workers together. NULL: out of memory. */
+/* On the worker's thread, after loop_init().  max_connections: of all workers together. NULL: out
+ * of memory. */
 struct edge *edge_new(unsigned worker, uint64_t max_connections);
-/* A new snapshot for the exchanges to come (takes a reference).  fds: a listening descriptor for each
- * listener, which the edge takes over; -1 where it has that listener already. */
+/* A new snapshot for the exchanges to come (takes a reference).  fds: a listening descriptor for
+ * each listener, which the edge takes over; -1 where it has that listener already. */
 void edge_use(struct edge *e, struct snapshot *s, const int *fds);
+/* Hands what was logged to the writer: once a second, and at the end. */
+void edge_flush_logs(struct edge *e);
 /* No new connections; parked ones close; those in an exchange close after it. */
 void edge_drain(struct edge *e);
-/* After draining: nothing is left. */
+/* After draining: nothing is left.  Any thread. */
 bool edge_is_empty(const struct edge *e);
 /* Ends what is left at once. */
 void edge_cut(struct edge *e);

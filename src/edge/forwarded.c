@@ -2,9 +2,9 @@
 /*
  * edge/forwarded.c - who the client is, and what servers are told of it.
  *
- * X-Forwarded-* and Forwarded (RFC 7239) are set from scratch, unless the peer is in trusted_proxies:
- * then lists are appended to and the rest is kept, and the client is the last address of the list that is not
- * a trusted proxy itself.
+ * X-Forwarded-* and Forwarded (RFC 7239) are set from scratch, unless the peer is in
+ * trusted_proxies: then lists are appended to and the rest is kept, and the client is the last
+ * address of the list that is not a trusted proxy itself.
  */
 #include "edge/client.h"
 
@@ -76,7 +76,8 @@ find_client(struct serving *s, const struct listener_config *config)
         if (!listener_trusts(config, &a))
             break;
     }
-    x->client_ip = arena_copy(&x->arena, slice_of(text, address_write_ip(&x->client_address, text)));
+    x->client_ip = arena_copy(&x->arena,
+                              slice_of(text, address_write_ip(&x->client_address, text)));
 }
 
 static void
@@ -175,7 +176,8 @@ forwarded_apply(struct serving *s, const struct listener_config *config)
         good = append(x, FIELD_X_FORWARDED_FOR, s->facts.peer_text);
     good = good && add_missing(f, FIELD_X_FORWARDED_PROTO, x->scheme) &&
            add_missing(f, FIELD_X_FORWARDED_HOST, x->request.authority) &&
-           (unix_peer || add_missing(f, FIELD_X_FORWARDED_PORT, port_text(x, s->conn->local_port))) &&
+           (unix_peer ||
+            add_missing(f, FIELD_X_FORWARDED_PORT, port_text(x, s->conn->local_port))) &&
            append(x, FIELD_FORWARDED, forwarded_element(s));
     if (!good) {
         exchange_refuse(x, 431, REASON_HEAD_TOO_LARGE, "no room for forwarded fields");

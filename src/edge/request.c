@@ -6,7 +6,10 @@
  */
 #include "edge/client.h"
 
-enum { OUR_FIELDS = 32 }; /* that we and middleware add to the client's */
+enum {
+    OUR_FIELDS = 32, /* that we and middleware add to the client's */
+    HOPS_MAX = 10,   /* of us behind each other */
+};
 
 static bool
 refuse(struct serving *s, unsigned status, enum reason reason, const char *words)
@@ -37,13 +40,34 @@ count_forwards(struct serving *s)
     return true;
 }
 
+/* A request that has been through so many of us goes round in a circle (RFC 9110 7.6.3). */
+static bool
+goes_round(const struct fields *f)
+{
+    const struct field *via = NULL;
+    unsigned times = 0;
+
+    if (!fields_has(f, FIELD_VIA))
+        return false;
+    while ((via = fields_next(f, via, SLICE("Via")))) {
+        struct slice rest = via->value;
+        size_t at;
+
+        while ((at = slice_search(rest, SLICE("maitred"))) != SLICE_NOT_FOUND) {
+            times++;
+            rest = slice_from(rest, at + 7);
+        }
+    }
+    return times >= HOPS_MAX;
+}
+
 static bool
 make_target(struct serving *s)
 {
     struct request *q = &s->x.request;
     struct authority authority;
-    enum err e = target_parse(s->head.target, q->method == METHOD_CONNECT, q->method == METHOD_OPTIONS,
-                              &s->x.arena, &q->target);
+    enum err e = target_parse(s->head.target, q->method == METHOD_CONNECT,
+                              q->method == METHOD_OPTIONS, &s->x.arena, &q->target);
 
     if (e == ERR_NO_MEMORY)
         return refuse(s, 503, REASON_OUT_OF_MEMORY, "target");
@@ -93,6 +117,8 @@ request_make(struct serving *s)
         return false;
     if (q->method == METHOD_CONNECT)
         return refuse(s, 501, REASON_UNSUPPORTED, "CONNECT makes no sense to a reverse proxy");
+    if (goes_round(&q->fields))
+        return refuse(s, 508, REASON_LOOP, "see the Via field of the request");
     fix_host(s);
     q->te_trailers = fields_has(&q->fields, FIELD_TE) &&
                      fields_list_has(&q->fields, FIELD_TE, SLICE("trailers"));

@@ -2,8 +2,9 @@
 /*
  * edge/send.c - the response on its way to the client (RFC 9112 6).
  *
- * A body whose next bytes are in memory leaves together with its head, in one system call.  A response that
- * breaks off ends visibly incomplete: short of its Content-Length, without its last chunk, or by a reset.
+ * A body whose next bytes are in memory leaves together with its head, in one system call.  A
+ * response that breaks off ends visibly incomplete: short of its Content-Length, without its last
+ * chunk, or by a reset.
  */
 #include "base/clock.h"
 #include "edge/client.h"
@@ -73,8 +74,9 @@ put_framing(struct text *out, const struct exchange *x, enum framing framing)
         text_literal(out, "\r\n");
     } else if (framing == FRAME_CHUNKED) {
         text_literal(out, "Transfer-Encoding: chunked\r\n");
-    } else if (x->request.method == METHOD_HEAD && !fields_has(&x->response.fields, FIELD_CONTENT_LENGTH) &&
-               x->response.body && x->response.body->length > 0) {
+    } else if (x->request.method == METHOD_HEAD &&
+               !fields_has(&x->response.fields, FIELD_CONTENT_LENGTH) && x->response.body &&
+               x->response.body->length > 0) {
         /* An answer of our own to HEAD says how long it would be. */
         text_literal(out, "Content-Length: ");
         text_u64(out, (uint64_t) x->response.body->length);
@@ -97,7 +99,8 @@ put_head(struct text *out, struct serving *s, enum framing framing, bool keep_al
         text_literal(out, "\r\n");
     }
     if (slice_is_present(x->relay.upstream) && x->fault.reason == REASON_NONE)
-        text_put(out, x->response.version == 10 ? SLICE("Via: 1.0 maitred\r\n") : SLICE("Via: 1.1 maitred\r\n"));
+        text_put(out, x->response.version == 10 ? SLICE("Via: 1.0 maitred\r\n")
+                                                : SLICE("Via: 1.1 maitred\r\n"));
     put_framing(out, x, framing);
     if (x->response.status == 101) {
         text_literal(out, "Connection: Upgrade\r\nUpgrade: ");
@@ -170,7 +173,8 @@ frame(struct iovec *iov, int n, enum framing framing, struct slice chunk, char *
     return n;
 }
 
-/* A short chunk behind a short head is copied there: one stretch of bytes is cheaper for the kernel than two. */
+/* A short chunk behind a short head is copied there: one stretch of bytes is cheaper for the kernel
+ * than two. */
 static bool
 join_head(struct iovec *head, size_t room, enum framing framing, struct slice chunk)
 {
@@ -255,6 +259,12 @@ send_response(struct serving *s, bool keep_alive)
     if (head.full) {
         text_init(&head, HEAD_MAX);
         put_head(&head, s, framing, keep_alive);
+    }
+    if (head.full && s->x.fault.reason == REASON_NONE) {
+        /* Out of memory, or middleware has made a head that nobody would take. */
+        text_free(&head);
+        exchange_refuse(&s->x, 500, REASON_INTERNAL, "the head of the answer is too large");
+        return send_response(s, false);
     }
     sent = !head.full && send_all(s, text_slice(&head), head.room, framing);
     text_free(&head);

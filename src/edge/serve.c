@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * edge/serve.c - one exchange after the other on a connection's fiber: read a head, find the route, run its
- * chain, send what came of it, write the log.  This is the file to read first.
+ * edge/serve.c - one exchange after the other on a connection's fiber: read a head, find the route,
+ * run its chain, send what came of it, write the log.  This is the file to read first.
  */
 #include "edge/client.h"
 #include "http/proxy_protocol.h"
@@ -140,7 +140,8 @@ read_head(struct serving *s, const struct listener_config *config)
         enum err e;
 
         if (c->end > c->start)
-            result = h1_parse_request(unread(c), &scanned, &limits, &s->x.arena, &s->head, &used, &fault);
+            result = h1_parse_request(unread(c), &scanned, &limits, &s->x.arena, &s->head, &used,
+                                      &fault);
         if (result == H1_DONE) {
             c->start += (uint32_t) used;
             return READ_HEAD;
@@ -224,7 +225,8 @@ answer(struct serving *s, const struct listener_config *config)
 
     if (fiber_self()->cancelled != OK) {
         if (s->x.fault.reason == REASON_NONE)
-            exchange_fault(&s->x, REASON_CLIENT_GONE, ERR_CANCELLED, "while the answer was prepared");
+            exchange_fault(&s->x, REASON_CLIENT_GONE, ERR_CANCELLED,
+                           "while the answer was prepared");
         return NEXT_ABORT;
     }
     if (s->x.response.status == 101)

@@ -2,8 +2,8 @@
 /*
  * edge/upgrade.c - connections that became tunnels (101, RFC 9110 7.8).
  *
- * The loop moves the bytes; nothing of the exchange stays but what its log record will say, which is copied
- * so that a WebSocket of a week keeps no old configuration alive.
+ * The loop moves the bytes; nothing of the exchange stays but what its log record will say, which
+ * is copied so that a WebSocket of a week keeps no old configuration alive.
  */
 #include "edge/client.h"
 #include "runtime/tunnel.h"
@@ -142,7 +142,8 @@ upgrade_start(struct serving *s)
     c->fiber = NULL;
     early = early_bytes(c);
     buffer = take(&c->buffer);
-    tunnel_start(&u->tunnel, &c->sock, server, early, x->response.tunnel_early, x->timeouts->tunnel_us);
+    tunnel_start(&u->tunnel, &c->sock, server, early, x->response.tunnel_early,
+                 x->timeouts->tunnel_us);
     buffer_give(BUFFER_SMALL, buffer);
     return true;
 }

@@ -2,9 +2,10 @@
 /*
  * exchange/body.h - bodies are pulled.
  *
- * A body is a source with one operation, "the next chunk, please".  A middleware that changes a body
- * wraps the source in another one: it keeps the inner body, pulls from it in its own next(), and closes
- * it in its own close().  Backpressure needs no code: who does not pull does not receive.
+ * A body is a source with one operation, "the next chunk, please".  A middleware that changes a
+ * body wraps the source in another one: it keeps the inner body, pulls from it in its own next(),
+ * and closes it in its own close().  Backpressure needs no code: who does not pull does not
+ * receive.
  *
  * Memory   a chunk is lent until the next call of next() or close() on the same body.
  * Fibers   next() may wait; one fiber at a time pulls a body.
@@ -21,27 +22,28 @@ struct sock;
 #define BODY_LENGTH_UNKNOWN (-1)
 
 struct body_ops {
-    /* OK: *chunk has at least one byte.  ERR_END: the body is complete (trailers are there now). Any
-     * other error: it broke off, and stays so. */
+    /* OK: *chunk has at least one byte.  ERR_END: the body is complete (trailers are there now).
+     * Any other error: it broke off, and stays so. */
     enum err (*next)(struct body *b, struct slice *chunk);
     /*
      * Optional: move up to max bytes straight to a socket, without their passing through our memory
      * (splice).  OK with *moved > 0; ERR_END as above; ERR_UNSUPPORTED: use next() from here on.
      * Send errors of `to` are told apart from the source's by *to_failed.
      */
-    enum err (*move)(struct body *b, struct sock *to, uint64_t max, uint64_t deadline_us, uint64_t *moved,
-                     bool *to_failed);
+    enum err (*move)(struct body *b, struct sock *to, uint64_t max, uint64_t deadline_us,
+                     uint64_t *moved, bool *to_failed);
     /* Called exactly once, after which the body is gone.  What was not pulled is discarded. */
     void (*close)(struct body *b);
 };
 
 struct body {
     const struct body_ops *ops;
-    int64_t                length;   /* of the whole body, known at its start; or BODY_LENGTH_UNKNOWN */
+    int64_t                length;   /* of the whole body, known at its start; or
+                                      * BODY_LENGTH_UNKNOWN */
     struct fields         *trailers; /* after ERR_END; NULL when this source has none */
     bool                   ready;    /* the next next() will not wait: its bytes are in memory */
-    bool                   ended;    /* the chunk given last was the last one; trailers are there.  A source
-                                      * that does not know leaves it false. */
+    bool                   ended;    /* the chunk given last was the last one; trailers are there.
+                                      * A source that does not know leaves it false. */
 };
 
 static inline enum err

@@ -2,8 +2,8 @@
 /*
  * exchange/exchange.h - one request and its answer.
  *
- * The edge makes an exchange when a request's head has arrived, runs it through the route's chain of
- * middleware, the last of which answers (a server does, mostly), and sends what it then finds in
+ * The edge makes an exchange when a request's head has arrived, runs it through the route's chain
+ * of middleware, the last of which answers (a server does, mostly), and sends what it then finds in
  * x->response.  All of that is one function call on one fiber.
  *
  *     edge: read head -> route_find -> exchange_run:  middleware 1
@@ -13,8 +13,8 @@
  *
  * Only what every exchange has is in here; what a middleware remembers lives in its own slot.
  *
- * Memory   everything an exchange points at lives in its arena, in the connection's buffer, or in the
- *          snapshot; all three outlive it.
+ * Memory   everything an exchange points at lives in its arena, in the connection's buffer, or in
+ *          the snapshot; all three outlive it.
  * Threads  an exchange never leaves its worker.
  */
 #ifndef EXCHANGE_EXCHANGE_H
@@ -34,7 +34,8 @@ struct sock;
 
 /* Facts of a client's connection, copied for each exchange. */
 struct client {
-    union address peer;     /* as the PROXY protocol told, if the listener takes it, else of the socket */
+    union address peer;     /* as the PROXY protocol told, if the
+                             * listener takes it, else of the socket */
     union address local;
     struct slice  listener; /* name of the listener */
     bool          secure;   /* https */
@@ -47,7 +48,8 @@ struct client {
  * total_us, when it is not 0, counts everything. */
 struct exchange_timeouts {
     uint64_t connect_us;  /* a new connection to a server */
-    uint64_t response_us; /* from the end of the request to the head of the response, and between chunks */
+    uint64_t response_us; /* from the end of the request to the head
+                           * of the response, and between chunks */
     uint64_t send_us;     /* until the peer takes some more bytes, either side */
     uint64_t body_us;     /* between two chunks of the client's body */
     uint64_t total_us;    /* the whole exchange; 0 is no limit */
@@ -78,11 +80,13 @@ struct response {
     unsigned      version; /* of the server's message: 10, 11; 0 for answers of our own */
     struct slice  reason; /* may be empty */
     struct fields fields;
-    struct body  *body;   /* NULL: none.  Closed by the edge, or by whoever replaces the response. */
+    struct body  *body;   /* NULL: none.  Closed by the edge, or by
+                           * whoever replaces the response. */
     struct sock  *tunnel; /* status 101: the server's connection, which the edge takes over */
     struct slice  upgrade; /* with 101: the protocol that was agreed */
     struct slice  tunnel_early; /* bytes that the server sent after its 101 */
-    void        (*tunnel_close)(struct sock *tunnel); /* for who drops the response; NULL: not needed */
+    void        (*tunnel_close)(struct sock *tunnel); /* for who drops the response;
+                                                       * NULL: not needed */
 };
 
 /* Monotonic microseconds; 0: has not happened. */
@@ -101,7 +105,8 @@ struct exchange_fault {
     enum reason  reason;
     enum err     err;    /* of the operation that failed; OK when none */
     struct slice detail; /* for the operator, may be empty; never sent to clients */
-    const void  *limit;  /* field of the bound configuration whose value was reached; NULL when none */
+    const void  *limit;  /* field of the bound configuration whose
+                          * value was reached; NULL when none */
     const char  *limit_name; /* name of that option, NULL when none */
 };
 
@@ -128,7 +133,8 @@ struct exchange {
     union address                   client_address; /* behind trusted proxies, if any */
     struct slice                    client_ip;      /* the same as text */
     struct slice                    scheme;         /* "http" or "https", as the client sees it */
-    struct slice                    request_id;     /* empty until somebody asks: exchange_request_id() */
+    struct slice                    request_id;     /* empty until somebody asks:
+                                                     * exchange_request_id() */
     uint64_t                        serial;         /* unique in this process */
     const struct config            *config;         /* of the snapshot that this exchange runs in */
     const struct route             *route;          /* NULL: none matched */
@@ -138,13 +144,16 @@ struct exchange {
     struct exchange_times           times;
     struct exchange_fault           fault;
     struct exchange_relay           relay;
-    uint64_t                        request_bytes, response_bytes; /* of bodies, as sent and received */
-    bool                            started;        /* the response's head has left: too late to refuse */
-    bool                            close_client;   /* end the client's connection after this answer */
+    uint64_t                        request_bytes, response_bytes; /* of bodies, as sent and
+                                                                    * received */
+    bool                            started;        /* the response's head has left:
+                                                     * too late to refuse */
+    bool                            close_client;   /* end the client's connection
+                                                     * after this answer */
 };
 
-/* Runs the rest of the chain.  Afterwards x->response is there.  May be called more than once (to try
- * again), after exchange_drop_response(). */
+/* Runs the rest of the chain.  Afterwards x->response is there.  May be called more than once (to
+ * try again), after exchange_drop_response(). */
 static inline void
 exchange_next(struct exchange *x)
 {
@@ -162,20 +171,21 @@ exchange_slot(struct exchange *x, const struct middleware *self)
     return &x->slots[self - x->chain];
 }
 
-/* Runs a route's chain from its start, with fresh slots; NULL refuses with REASON_NO_ROUTE.  Afterwards
- * x->response is there. */
+/* Runs a route's chain from its start, with fresh slots; NULL refuses with REASON_NO_ROUTE.
+ * Afterwards x->response is there. */
 void exchange_run(struct exchange *x, const struct route *route);
 
 /*
- * Answers with an error page and notes why (a response that is there already is dropped).  The format
- * makes the detail for the log.  The page is the route's own for that status if it has one, else the
- * built-in one, HTML or JSON by Accept.
+ * Answers with an error page and notes why (a response that is there already is dropped).  The
+ * format makes the detail for the log.  The page is the route's own for that status if it has one,
+ * else the built-in one, HTML or JSON by Accept.
  */
-void exchange_refuse(struct exchange *x, unsigned status, enum reason reason, const char *detail, ...)
-    __attribute__((format(printf, 4, 5)));
-/* As above, naming the option whose value was reached. field: its address in the bound configuration. */
-void exchange_refuse_limit(struct exchange *x, unsigned status, enum reason reason, const void *field,
-                           const char *option);
+void exchange_refuse(struct exchange *x, unsigned status, enum reason reason, const char *detail,
+                     ...) __attribute__((format(printf, 4, 5)));
+/* As above, naming the option whose value was reached. field: its address in the bound
+ * configuration. */
+void exchange_refuse_limit(struct exchange *x, unsigned status, enum reason reason,
+                           const void *field, const char *option);
 /* Notes why without answering: for a response that broke off after its head had left. */
 void exchange_fault(struct exchange *x, enum reason reason, enum err err, const char *detail, ...)
     __attribute__((format(printf, 4, 5)));
@@ -183,7 +193,8 @@ void exchange_fault(struct exchange *x, enum reason reason, enum err err, const 
 void exchange_respond(struct exchange *x, unsigned status, struct slice type, struct slice text);
 /* Closes the response's body and forgets the response. */
 void exchange_drop_response(struct exchange *x);
-/* The id of the request, made on first use: 32 hex digits, or what request_id middleware took over. */
+/* The id of the request, made on first use: 32 hex digits, or what request_id middleware took
+ * over. */
 struct slice exchange_request_id(struct exchange *x);
 
 #endif

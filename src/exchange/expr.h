@@ -17,10 +17,11 @@
  *                          "matches" / "in" / "not" "in") primary / "exists"]
  *     primary = "(" or ")" / list / string / number / duration-free word / variable / function
  *     list    = "[" [primary *("," primary)] "]"
- * Strings in single or double quotes with \\ \' \" \n \t \xHH.  A bare word in a list or at the right of
- * == that is no variable is a string (GET).  Addresses and networks are written bare (10.0.0.0/8, ::1).
- * `matches` takes a literal regular expression (PCRE2), which is compiled at load.  Integers compare with
- * integers; a string that is compared with an integer literal is read as one (false when it is none).
+ * Strings in single or double quotes with \\ \' \" \n \t \xHH.  A bare word in a list or at the
+ * right of == that is no variable is a string (GET).  Addresses and networks are written bare
+ * (10.0.0.0/8, ::1).  `matches` takes a literal regular expression (PCRE2), which is compiled at
+ * load.  Integers compare with integers; a string that is compared with an integer literal is read
+ * as one (false when it is none).
  *
  * A template is text with ${expression} inside: "${client.ip}:${scheme}".  "$${" stands for "${".
  */
@@ -45,9 +46,10 @@ struct expr_value {
     union address  ip;
 };
 
-/* What a name in an expression stands for.  One table, exchange/variables.c: client.ip, client.port, method,
- * scheme, host, port, path, raw_path, query (whole), uri, version, listener, request_id, route, header('x'),
- * query('x'), cookie('x'), status, response.header('x'), upstream, server, time (unix seconds), bytes. */
+/* What a name in an expression stands for.  One table, exchange/variables.c: client.ip,
+ * client.port, method, scheme, host, port, path, raw_path, query (whole), uri, version, listener,
+ * request_id, route, header('x'), query('x'), cookie('x'), status, response.header('x'), upstream,
+ * server, time (unix seconds), bytes. */
 struct expr_variable {
     const char    *name;
     enum expr_type type;
@@ -68,9 +70,9 @@ struct expr_error {
     char   hint[160]; /* may be empty */
 };
 
-/* Lives in the arena, but for compiled regular expressions, which expr_release frees (call it once, even
- * on failure paths of yours).  NULL with *error filled.  want: EXPR_BOOL for conditions; EXPR_STRING takes
- * any type (it is formatted). Sources up to 8 KiB, nesting up to 64. */
+/* Lives in the arena, but for compiled regular expressions, which expr_release frees (call it once,
+ * even on failure paths of yours).  NULL with *error filled.  want: EXPR_BOOL for conditions;
+ * EXPR_STRING takes any type (it is formatted). Sources up to 8 KiB, nesting up to 64. */
 struct expr *expr_compile(struct arena *arena, struct slice source, enum expr_type want,
                           struct expr_error *error);
 void expr_release(struct expr *e);
@@ -83,16 +85,18 @@ bool expr_needs_response(const struct expr *e);
 /* The source it was compiled from. */
 struct slice expr_source(const struct expr *e);
 
-struct template *template_compile(struct arena *arena, struct slice source, struct expr_error *error);
+struct template *template_compile(struct arena *arena, struct slice source,
+                                  struct expr_error *error);
 void template_release(struct template *t);
-/* Absent values become nothing.  The result is absent only when out of memory, and without copying when
- * the template is a plain text. */
+/* Absent values become nothing.  The result is absent only when out of memory, and without copying
+ * when the template is a plain text. */
 struct slice template_render(const struct template *t, struct exchange *x);
 /* True for a text without any ${}. */
 bool template_is_constant(const struct template *t);
 
 /* PCRE2, with JIT, match and depth limits; matching is on bytes. */
-struct regex *regex_compile(struct slice pattern, char *error, size_t error_room, size_t *error_offset);
+struct regex *regex_compile(struct slice pattern, char *error, size_t error_room,
+                            size_t *error_offset);
 void regex_free(struct regex *r);
 bool regex_matches(const struct regex *r, struct slice subject);
 /* Replaces the first match ($1..$9, ${name} in the replacement); absent when it does not match. */
@@ -102,7 +106,8 @@ struct slice regex_source(const struct regex *r);
 
 /* For option tables: field types in brackets; NULL when absent. */
 extern const struct option_kind option_expr;     /* [struct expr *], EXPR_BOOL */
-extern const struct option_kind option_value;    /* [struct expr *], EXPR_STRING: keys of limits, hashes */
+extern const struct option_kind option_value;    /* [struct expr *], EXPR_STRING:
+                                                  * keys of limits, hashes */
 extern const struct option_kind option_template; /* [struct template *] */
 extern const struct option_kind option_regex;    /* [struct regex *] */
 /* [struct option_list of struct template_pair, with OPTION_MAP] name: template */

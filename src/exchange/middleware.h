@@ -3,14 +3,16 @@
  * exchange/middleware.h - what a middleware is, and how one plugs in.
  *
  * A middleware is one function, handle(self, exchange).  It calls exchange_next(x) to run what lies
- * behind it and returns: what it does before the call concerns the request, what it does after it the
- * response.  One that does not call exchange_next() must answer: exchange_refuse(), exchange_respond().
+ * behind it and returns: what it does before the call concerns the request, what it does after it
+ * the response.  One that does not call exchange_next() must answer: exchange_refuse(),
+ * exchange_respond().
  *
  * To add one: a file in middleware/ with a `const struct middleware_ops`, and a line in
  * main/builtin.c.  See middleware/skeleton.c.
  *
- * Lifetime  its options live in the snapshot; compile what is costly (regular expressions, templates) when
- *           they are parsed, with option_regex, option_template, option_expr (exchange/expr.h).
+ * Lifetime  its options live in the snapshot; compile what is costly (regular expressions,
+ *           templates) when they are parsed, with option_regex, option_template,
+ *            option_expr (exchange/expr.h).
  * Threads   handle() runs on every worker at once: self is never written.
  */
 #ifndef EXCHANGE_MIDDLEWARE_H
@@ -24,9 +26,11 @@ struct middleware;
 struct middleware_ops {
     struct option_object options; /* its name is the name in `use:` */
     void (*handle)(const struct middleware *self, struct exchange *x);
-    /* Optional: what it would do to this request, one line, for `maitred explain`; must not wait. */
+    /* Optional: what it would do to this request, one line, for `maitred explain`; must not
+     * wait. */
     void (*explain)(const struct middleware *self, struct exchange *x, struct text *out);
-    /* Part of every chain that does not name it itself, right before the terminal, with default options. */
+    /* Part of every chain that does not name it itself, right before the terminal, with default
+     * options. */
     bool by_default;
     /* It answers what passes by itself (respond, redirect): a route that uses it needs no `to`. */
     bool answers;

@@ -2,9 +2,9 @@
 /*
  * exchange/route.h - which chain of middleware takes a request.
  *
- * Routes are a list; the first that matches as written wins.  The list is not searched: an index by host
- * (exact, wildcard) and path (exact, prefix) gives the few candidates in their order, so that 10,000
- * hosts or routes cost what one costs.
+ * Routes are a list; the first that matches as written wins.  The list is not searched: an index by
+ * host (exact, wildcard) and path (exact, prefix) gives the few candidates in their order, so that
+ * 10,000 hosts or routes cost what one costs.
  *
  *     routes:
  *       - host: [example.com, "*.example.com"]   # exact, or any depth below
@@ -52,17 +52,20 @@ struct route {
     struct slice       scheme;
     struct slice       listener;
     struct expr       *when;
-    struct option_list use;     /* of struct option_variant whose object->ops is a struct middleware_ops */
+    struct option_list use;     /* of struct option_variant whose
+                                 * object->ops is a struct middleware_ops */
     struct slice       to;      /* name of an upstream, or "http://host:port" */
     struct option_list errors;  /* of struct error_page */
     /* Made when the set is built: */
     size_t             index;
     const struct middleware *chain; /* the last one is the terminal */
     size_t             chain_length;
-    void              *compiled; /* made when it is bound (route_compile): the conditions, ready to be asked */
+    void              *compiled; /* made when it is bound (route_compile):
+                                  * the conditions, ready to be asked */
 };
 
-/* `use` takes its variants from this list, which main/builtin.c fills: every middleware compiled in. */
+/* `use` takes its variants from this list, which main/builtin.c fills: every middleware compiled
+ * in. */
 extern const struct option_object *const middleware_objects[]; /* ends with NULL */
 extern const struct option_object route_object;
 
@@ -73,14 +76,15 @@ typedef bool route_terminal_f(void *arg, const struct config *config, struct con
                               const struct route *route, struct middleware *terminal);
 
 /*
- * Builds chains and index over `routes` (a list of struct route inside config, which must outlive the
- * set).  A route without `to` whose chain never answers gets a terminal that refuses with
- * REASON_MISCONFIGURED; that is a warning.  Also warned of: routes that can never match because an earlier one
- * takes everything they would.  NULL after reporting errors.
+ * Builds chains and index over `routes` (a list of struct route inside config, which must outlive
+ * the set).  A route without `to` whose chain never answers gets a terminal that refuses with
+ * REASON_MISCONFIGURED; that is a warning.  Also warned of: routes that can never match because an
+ * earlier one takes everything they would.  NULL after reporting errors.
  */
 struct route_set *route_set_build(const struct option_list *routes, const struct config *config,
-                                  const struct middleware_ops *const *by_default, route_terminal_f *terminal,
-                                  void *arg, struct config_report *report);
+                                  const struct middleware_ops *const *by_default,
+                                  route_terminal_f *terminal, void *arg,
+                                  struct config_report *report);
 void route_set_free(struct route_set *s);
 
 /* The first route that matches, NULL when none does.  Never waits. */
@@ -90,7 +94,7 @@ const struct route *route_find(const struct route_set *s, struct exchange *x);
 void route_explain(const struct route_set *s, struct exchange *x, struct text *out);
 
 /* The page of this route for a status: rendered text and type; false when it has none. */
-bool route_error_page(const struct route *route, unsigned status, struct exchange *x, struct slice *text,
-                      struct slice *type);
+bool route_error_page(const struct route *route, unsigned status, struct exchange *x,
+                      struct slice *text, struct slice *type);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * http/field_ids.h - the field names that the proxy knows by number.
  *
- * One line per name, the canonical spelling as RFC 9110 and the IANA registry give it.  The hop flag
- * marks what belongs to one connection only (RFC 9110 7.6.1) and is never forwarded.
+ * One line per name, the canonical spelling as RFC 9110 and the IANA registry give it.  The hop
+ * flag marks what belongs to one connection only (RFC 9110 7.6.1) and is never forwarded.
  */
 #ifndef HTTP_FIELD_IDS_H
 #define HTTP_FIELD_IDS_H

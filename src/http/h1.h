@@ -3,10 +3,10 @@
  * http/h1.h - HTTP/1.x on the wire, without I/O (RFC 9112).
  *
  * Parsing is strict: a message that two parsers could read differently is refused, never repaired.
- * Refused on both sides: bare CR or LF, obs-fold, space before the colon, control bytes, an empty field
- * name, differing or repeated Content-Length, Content-Length with Transfer-Encoding, a transfer coding
- * other than a single final "chunked", Transfer-Encoding in HTTP/1.0, duplicate Host, missing Host in
- * HTTP/1.1, bad chunk sizes.
+ * Refused on both sides: bare CR or LF, obs-fold, space before the colon, control bytes, an empty
+ * field name, differing or repeated Content-Length, Content-Length with Transfer-Encoding, a
+ * transfer coding other than a single final "chunked", Transfer-Encoding in HTTP/1.0, duplicate
+ * Host, missing Host in HTTP/1.1, bad chunk sizes.
  */
 #ifndef HTTP_H1_H
 #define HTTP_H1_H
@@ -19,7 +19,8 @@ enum h1_result {
     H1_BAD,  /* fault says why */
 };
 
-/* Why a message is refused: the status a client gets (servers' faults are 502), and words for the log. */
+/* Why a message is refused: the status a client gets (servers' faults are 502), and words for the
+ * log. */
 #define H1_FAULT_TABLE(X)                                                                         \
     X(H1_OK, 0, "ok")                                                                             \
     X(H1_BAD_REQUEST_LINE, 400, "malformed request line")                                         \
@@ -76,8 +77,10 @@ struct h1_head {
     /* Requests: */
     enum method   method;
     struct slice  method_token;
-    struct slice  target;    /* as it came: origin, absolute, authority (CONNECT) or asterisk form */
-    struct slice  host;      /* value of Host, or the authority of an absolute-form target; may be empty */
+    struct slice  target;    /* as it came: origin, absolute,
+                              * authority (CONNECT) or asterisk form */
+    struct slice  host;      /* value of Host, or the authority of an
+                              * absolute-form target; may be empty */
     /* Responses: */
     unsigned      status;    /* 100..599 (RFC 9110 15: 600 and above are refused) */
     struct slice  reason;
@@ -87,25 +90,27 @@ struct h1_head {
     enum h1_framing framing;
     uint64_t      length;    /* with H1_LENGTH */
     bool          keep_alive;  /* the sender will take another message on this connection */
-    struct slice  upgrade;   /* value of Upgrade when Connection has "upgrade" (1.1 only), else absent */
+    struct slice  upgrade;   /* value of Upgrade when Connection has
+                              * "upgrade" (1.1 only), else absent */
     bool          expect_continue; /* 100-continue asked for, 1.1, and a body follows */
 };
 
 /*
- * Parses the head at the start of `bytes`.  H1_DONE: *used bytes belong to it; slices point into `bytes`,
- * the fields' array into the arena given to fields_init() by this function.  H1_MORE: call again with more
- * bytes; *scanned (0 at first, kept by the caller) spares a second look at the old ones, so that a head
- * which arrives byte by byte costs linear time.  H1_BAD: *fault says why.  One empty line (CRLF) before
- * a request is skipped (RFC 9112 2.2).
+ * Parses the head at the start of `bytes`.  H1_DONE: *used bytes belong to it; slices point into
+ * `bytes`, the fields' array into the arena given to fields_init() by this function.  H1_MORE: call
+ * again with more bytes; *scanned (0 at first, kept by the caller) spares a second look at the old
+ * ones, so that a head which arrives byte by byte costs linear time.  H1_BAD: *fault says why.  One
+ * empty line (CRLF) before a request is skipped (RFC 9112 2.2).
  */
 enum h1_result h1_parse_request(struct slice bytes, size_t *scanned, const struct h1_limits *limits,
                                 struct arena *arena, struct h1_head *head, size_t *used,
                                 enum h1_fault *fault);
-/* As above.  request: method of the request that it answers, which decides the framing (RFC 9112 6.3):
- * none for HEAD, 1xx, 204, 304 and for 2xx to CONNECT. A 101 has H1_NO_BODY. */
-enum h1_result h1_parse_response(struct slice bytes, size_t *scanned, const struct h1_limits *limits,
-                                 struct arena *arena, enum method request, struct h1_head *head,
-                                 size_t *used, enum h1_fault *fault);
+/* As above.  request: method of the request that it answers, which decides the framing (RFC 9112
+ * 6.3): none for HEAD, 1xx, 204, 304 and for 2xx to CONNECT. A 101 has H1_NO_BODY. */
+enum h1_result h1_parse_response(struct slice bytes, size_t *scanned,
+                                 const struct h1_limits *limits, struct arena *arena,
+                                 enum method request, struct h1_head *head, size_t *used,
+                                 enum h1_fault *fault);
 
 /*
  * Chunked coding, incremental (RFC 9112 7.1).  Feed it bytes as they come; it never copies.
@@ -120,18 +125,18 @@ struct h1_chunked {
 #define H1_CHUNKED_START ((struct h1_chunked){0})
 
 /*
- * Consumes framing and gives at most one run of content: *data is set to content inside `bytes` (maybe
- * empty) and *used to how many bytes of `bytes` are done with, content included.  H1_MORE: call again
- * with what follows; H1_DONE: the last chunk's line is consumed, trailers follow
+ * Consumes framing and gives at most one run of content: *data is set to content inside `bytes`
+ * (maybe empty) and *used to how many bytes of `bytes` are done with, content included.  H1_MORE:
+ * call again with what follows; H1_DONE: the last chunk's line is consumed, trailers follow
  * (h1_parse_trailers).  Chunk extensions are skipped, at most 4 KiB of them a message.
  */
-enum h1_result h1_chunked_next(struct h1_chunked *c, struct slice bytes, struct slice *data, size_t *used,
-                               enum h1_fault *fault);
+enum h1_result h1_chunked_next(struct h1_chunked *c, struct slice bytes, struct slice *data,
+                               size_t *used, enum h1_fault *fault);
 /* The trailer section with its final empty line; as h1_parse_request.  Fields that frame, route or
  * authenticate (RFC 9110 6.5.1) are H1_BAD_TRAILER. */
-enum h1_result h1_parse_trailers(struct slice bytes, size_t *scanned, const struct h1_limits *limits,
-                                 struct arena *arena, struct fields *trailers, size_t *used,
-                                 enum h1_fault *fault);
+enum h1_result h1_parse_trailers(struct slice bytes, size_t *scanned,
+                                 const struct h1_limits *limits, struct arena *arena,
+                                 struct fields *trailers, size_t *used, enum h1_fault *fault);
 
 /* Writes "SIZE CRLF" of a chunk of n > 0 bytes into out (18 bytes are enough); how many. */
 size_t h1_chunk_header(char *out, uint64_t n);

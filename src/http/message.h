@@ -2,9 +2,9 @@
 /*
  * http/message.h - what a message is, whatever version of HTTP carried it.
  *
- * Slices point into the buffer that the head arrived in or into the exchange's arena; both live as long
- * as the exchange.  What is in here has passed the parser's strict checks: names are tokens, values
- * hold no control bytes, framing is unambiguous.
+ * Slices point into the buffer that the head arrived in or into the exchange's arena; both live as
+ * long as the exchange.  What is in here has passed the parser's strict checks: names are tokens,
+ * values hold no control bytes, framing is unambiguous.
  */
 #ifndef HTTP_MESSAGE_H
 #define HTTP_MESSAGE_H
@@ -55,8 +55,8 @@ struct field {
 };
 
 /*
- * Fields in their order.  The array lives in the arena and grows up to max; adding to a full one or out
- * of memory fails and sets `overflow`, which whoever sends the message looks at once.
+ * Fields in their order.  The array lives in the arena and grows up to max; adding to a full one or
+ * out of memory fails and sets `overflow`, which whoever sends the message looks at once.
  */
 struct fields {
     struct field *at;
@@ -111,9 +111,9 @@ bool fields_set_named(struct fields *f, struct slice name, struct slice value);
 size_t fields_remove(struct fields *f, enum field_id id);
 size_t fields_remove_named(struct fields *f, struct slice name);
 /*
- * Removes what belongs to one connection (RFC 9110 7.6.1): the hop-by-hop names, and every name that
- * Connection lists - except those that end-to-end semantics hang on (Content-Length, Host, Transfer-
- * Encoding are refused there: false, and the message is malformed).
+ * Removes what belongs to one connection (RFC 9110 7.6.1): the hop-by-hop names, and every name
+ * that Connection lists - except those that end-to-end semantics hang on (Content-Length, Host,
+ * Transfer- Encoding are refused there: false, and the message is malformed).
  */
 bool fields_remove_hop_by_hop(struct fields *f);
 /* True when a comma-separated list field holds the token, any case. */

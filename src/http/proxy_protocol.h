@@ -20,14 +20,15 @@ struct proxy_header {
     struct slice            alpn;
 };
 
-#define PROXY_HEADER_MAX 536 /* what we accept: v1 is at most 107, v2 16 + 520 (addresses and TLVs) */
+/* what we accept: v1 is at most 107, v2 16 + 520 (addresses and TLVs) */
+#define PROXY_HEADER_MAX 536
 
 /* H1_DONE: *used bytes belong to the header.  H1_MORE: not yet whole (never asks for more than
  * PROXY_HEADER_MAX).  H1_BAD: not a PROXY header, or longer than PROXY_HEADER_MAX. */
 enum h1_result proxy_header_parse(struct slice bytes, struct proxy_header *h, size_t *used);
 
-/* Writes a header into out (PROXY_HEADER_MAX bytes); how many bytes.  version 1 or 2.  Families other
- * than IPv4 and IPv6 are announced as UNKNOWN (1) or LOCAL (2). */
+/* Writes a header into out (PROXY_HEADER_MAX bytes); how many bytes.  version 1 or 2.  Families
+ * other than IPv4 and IPv6 are announced as UNKNOWN (1) or LOCAL (2). */
 size_t proxy_header_write(char *out, int version, const struct sockaddr *source,
                           const struct sockaddr *destination);
 

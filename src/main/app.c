@@ -68,8 +68,8 @@ unknown_upstream(struct app *a, const struct config *config, struct config_repor
 }
 
 static bool
-terminal(void *arg, const struct config *config, struct config_report *report, const struct route *route,
-         struct middleware *last)
+terminal(void *arg, const struct config *config, struct config_report *report,
+         const struct route *route, struct middleware *last)
 {
     struct app *a = arg;
     struct upstream_config *named = map_get(&a->configs, route->to);
@@ -140,16 +140,19 @@ build(struct app *a, struct config_report *report)
     s->logs = a->settings->logs;
     if (!index_configs(a))
         return false;
-    a->upstreams = calloc(a->settings->upstreams.n + a->settings->routes.n + 1, sizeof(*a->upstreams));
+    a->upstreams = calloc(a->settings->upstreams.n + a->settings->routes.n + 1,
+                          sizeof(*a->upstreams));
     if (!a->upstreams)
         return false;
-    s->routes = route_set_build(&a->settings->routes, s->config, by_default(a), terminal, a, report);
+    s->routes = route_set_build(&a->settings->routes, s->config, by_default(a), terminal, a,
+                                report);
     if (!s->routes)
         return false;
     warn_unused(a, report);
     if (a->settings->routes.n == 0)
         config_report_add(report, CONFIG_WARNING, (struct config_mark){0},
-                          "add `routes: [{to: app}]`", "there are no routes: every request gets 404");
+                          "add `routes: [{to: app}]`",
+                          "there are no routes: every request gets 404");
     return report->errors == 0;
 }
 
@@ -162,9 +165,10 @@ app_load(const struct app_source *source, struct config_report *report)
         return NULL;
     arena_init(&a->arena, NULL, 0, SIZE_MAX / 2);
     a->snapshot.refs = 1;
-    a->snapshot.config =
-        source->path ? config_load_file(source->path, &settings_object, source->reader, report)
-                     : config_load_text("command line", source->text, &settings_object, source->reader, report);
+    a->snapshot.config = source->path ? config_load_file(source->path, &settings_object,
+                                                         source->reader, report)
+                                      : config_load_text("command line", source->text,
+                                                         &settings_object, source->reader, report);
     if (a->snapshot.config && build(a, report))
         return a;
     app_free(a);

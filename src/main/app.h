@@ -20,7 +20,8 @@ struct app_source {
 struct app {
     struct snapshot        snapshot; /* first: workers see only this */
     const struct settings *settings;
-    struct app_upstream   *upstreams; /* those of the configuration, and those that routes name by URL */
+    struct app_upstream   *upstreams; /* those of the configuration, and
+                                       * those that routes name by URL */
     size_t                 n_upstreams;
     struct map             by_name; /* name -> struct app_upstream */
     struct map             configs; /* name -> struct upstream_config */
@@ -32,7 +33,8 @@ struct app_upstream {
     const struct upstream_config *config;
 };
 
-/* Reads, checks, builds; changes nothing that runs.  NULL after reporting errors.  Control thread. */
+/* Reads, checks, builds; changes nothing that runs.  NULL after reporting errors.  Control
+ * thread. */
 struct app *app_load(const struct app_source *source, struct config_report *report);
 /* Opens logs: the last step that may fail.  False after reporting errors. */
 bool app_open_logs(struct app *a, struct config_report *report);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * main/builtin.c - the one list of everything compiled in.  A new middleware is one file in middleware/ and one
- * line here.
+ * main/builtin.c - the one list of everything compiled in.  A new middleware is one file in
+ * middleware/ and one line here.
  */
 #include "main/builtin.h"
 

@@ -60,7 +60,8 @@ receive_with(int channel, struct channel_reply *reply, int *fds)
 int
 channel_listen(int channel, const union address *address, int backlog, unsigned n, int *fds)
 {
-    struct channel_request request = {.kind = CHANNEL_LISTEN, .address = *address, .backlog = backlog, .n = n};
+    struct channel_request request = {
+        .kind = CHANNEL_LISTEN, .address = *address, .backlog = backlog, .n = n};
     struct channel_reply reply;
 
     if (send(channel, &request, sizeof(request), MSG_NOSIGNAL) != (ssize_t) sizeof(request) ||
@@ -117,8 +118,8 @@ close_kept(struct kept *k)
     free(k);
 }
 
-/* One socket for each worker, so that the kernel spreads connections (SO_REUSEPORT); a Unix address has one
- * socket, which all share. */
+/* One socket for each worker, so that the kernel spreads connections (SO_REUSEPORT); a Unix address
+ * has one socket, which all share. */
 static int
 open_all(struct kept *k, const struct channel_request *request)
 {

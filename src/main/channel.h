@@ -2,8 +2,8 @@
 /*
  * main/channel.h - what the worker process asks of its supervisor, over a socket pair.
  *
- * The supervisor is the one that may bind ports and outlives the worker: it keeps the listening sockets, so
- * that a worker which dies loses no connection of the backlog.
+ * The supervisor is the one that may bind ports and outlives the worker: it keeps the listening
+ * sockets, so that a worker which dies loses no connection of the backlog.
  */
 #ifndef MAIN_CHANNEL_H
 #define MAIN_CHANNEL_H

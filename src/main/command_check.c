@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main/command_check.c - the commands that only look: check, explain, schema, reference, version. */
+/* main/command_check.c - the commands that only look: check, explain, schema, reference,
+ * version. */
 #include "base/map.h"
 #include "main/app.h"
 #include "main/commands.h"
@@ -19,7 +20,8 @@ print_text(const struct text *t, FILE *out)
         fwrite(t->at, 1, t->n, out);
 }
 
-/* Runs body(arg) where configurations can be built: with a loop, though nothing ever waits in it. */
+/* Runs body(arg) where configurations can be built: with a loop, though nothing ever waits in
+ * it. */
 static int
 with_loop(int (*body)(void *arg), void *arg)
 {
@@ -112,11 +114,13 @@ imagine(const struct question *q, struct imagined *i, const struct app *a)
     x->request.version = 11;
     fields_init(&x->request.fields, &x->arena, 8, 100);
     fields_init(&x->response.fields, &x->arena, 8, 100);
-    if (target_parse(q->url, false, x->request.method == METHOD_OPTIONS, &x->arena, &x->request.target) != OK) {
+    if (target_parse(q->url, false, x->request.method == METHOD_OPTIONS, &x->arena,
+                     &x->request.target) != OK) {
         fprintf(stderr, "maitred explain: `%.*s` is not a URL or path\n", SLICE_ARG(q->url));
         return false;
     }
-    x->scheme = slice_is_present(x->request.target.scheme) ? x->request.target.scheme : SLICE("http");
+    x->scheme = slice_is_present(x->request.target.scheme) ? x->request.target.scheme
+                                                           : SLICE("http");
     x->request.authority = x->request.target.authority;
     for (size_t n = 0; n < q->n_fields; n++) {
         struct slice value = q->fields[n], name = slice_cut(&value, ':');
@@ -172,8 +176,9 @@ explain_timeouts(const struct exchange *x, struct text *out)
     const struct exchange_timeouts *t = x->timeouts;
 
     text_printf(out, "time-outs: connect %llu ms, response %llu ms, send %llu ms, body %llu ms\n",
-                (unsigned long long) t->connect_us / 1000, (unsigned long long) t->response_us / 1000,
-                (unsigned long long) t->send_us / 1000, (unsigned long long) t->body_us / 1000);
+                (unsigned long long) t->connect_us / 1000,
+                (unsigned long long) t->response_us / 1000, (unsigned long long) t->send_us / 1000,
+                (unsigned long long) t->body_us / 1000);
 }
 
 static void
@@ -282,9 +287,11 @@ write_schema(struct text *out)
 static void
 write_reasons(struct text *out)
 {
-    text_literal(out, "\n## Reasons\n\nWhy maitred answered by itself: `reason` in the access log, on error pages, "
-                      "and as the error type in `Proxy-Status` (RFC 9209).\n\n"
-                      "| reason | fault of | Proxy-Status error | meaning |\n|---|---|---|---|\n");
+    text_literal(
+        out,
+        "\n## Reasons\n\nWhy maitred answered by itself: `reason` in the access log, on error "
+        "pages, and as the error type in `Proxy-Status` (RFC 9209).\n\n"
+        "| reason | fault of | Proxy-Status error | meaning |\n|---|---|---|---|\n");
     for (int r = 0; r < REASON_COUNT; r++)
         text_printf(out, "| `%s` | %s | %s | %s |\n", reason_code((enum reason) r),
                     blame_name(reason_blame((enum reason) r)), reason_proxy_status((enum reason) r),
@@ -294,13 +301,16 @@ write_reasons(struct text *out)
 static void
 write_variables(struct text *out)
 {
-    static const char *const types[] = {
-        [EXPR_BOOL] = "bool", [EXPR_INT] = "integer", [EXPR_STRING] = "string", [EXPR_IP] = "address"};
+    static const char *const types[] = {[EXPR_BOOL] = "bool",
+                                        [EXPR_INT] = "integer",
+                                        [EXPR_STRING] = "string",
+                                        [EXPR_IP] = "address"};
 
-    text_literal(out, "\n## Variables of expressions\n\n| name | type | meaning |\n|---|---|---|\n");
+    text_literal(out,
+                 "\n## Variables of expressions\n\n| name | type | meaning |\n|---|---|---|\n");
     for (const struct expr_variable *v = expr_variables; v->name; v++)
-        text_printf(out, "| `%s%s` | %s | %s |\n", v->name, v->takes_name ? "('name')" : "", types[v->type],
-                    v->doc);
+        text_printf(out, "| `%s%s` | %s | %s |\n", v->name, v->takes_name ? "('name')" : "",
+                    types[v->type], v->doc);
 }
 
 static void

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* The value of an option that takes one: "--name VALUE" or "--name=VALUE"; moves *i. NULL: not this option. */
+/* The value of an option that takes one: "--name VALUE" or "--name=VALUE"; moves *i. NULL: not this
+ * option. */
 static const char *
 value_of(const char *name, int argc, char **argv, int *i, bool *missing)
 {
@@ -57,7 +58,9 @@ take_common(const struct command *self, int argc, char **argv, int *i, struct ru
     if (missing)
         return command_usage(self, "--io needs a value");
     if ((v = value_of("--workers", argc, argv, i, &missing)))
-        return take_workers(v, options) ? 0 : command_usage(self, "--workers takes a number from 1 to 127");
+        return take_workers(v, options)
+                   ? 0
+                   : command_usage(self, "--workers takes a number from 1 to 127");
     return missing ? command_usage(self, "--workers needs a value") : 1;
 }
 
@@ -156,7 +159,8 @@ static const char greeting[] =
     "  curl -i -X POST -d hello http://localhost%s/api/echo\n\n"
     "Ctrl-C ends it.\n\n";
 
-/* The servers are listeners of the same process, on Unix sockets, whose routes answer by themselves. */
+/* The servers are listeners of the same process, on Unix sockets, whose routes answer by
+ * themselves. */
 static const char demo_config[] =
     "listeners:\n"
     "  - {address: '%s', name: public}\n"
@@ -165,11 +169,11 @@ static const char demo_config[] =
     "upstreams:\n"
     "  demo: {servers: ['unix:/tmp/maitred-demo-%d-1.sock', 'unix:/tmp/maitred-demo-%d-2.sock']}\n"
     "routes:\n"
-    "  - {name: not-found, listener: public, path: /nothing-here, use: [{respond: {status: 404}}]}\n"
-    "  - {name: old, listener: public, path: /old, use: [{redirect: /}]}\n"
+    "  - {name: not-found, listener: public, path: /nothing-here, use: [{respond: {status: "
+    "404}}]}\n  - {name: old, listener: public, path: /old, use: [{redirect: /}]}\n"
     "  - {name: public, listener: public, to: demo, use: [request_id]}\n"
-    "  - {name: servers, use: [{respond: {text: \"Hello from ${listener}: ${method} ${uri}, asked for by "
-    "${header('x-forwarded-for')}.\\n\", type: 'text/plain; charset=utf-8'}}]}\n"
+    "  - {name: servers, use: [{respond: {text: \"Hello from ${listener}: ${method} ${uri}, asked "
+    "for by ${header('x-forwarded-for')}.\\n\", type: 'text/plain; charset=utf-8'}}]}\n"
     "access_log: {to: stdout, format: combined, when: \"listener == 'public'\"}\n";
 
 int

@@ -2,9 +2,10 @@
 /*
  * main/files.h - files that the supervisor opens for the worker.
  *
- * The supervisor may have greater rights than the worker: once that serves, only files that were read before,
- * or that lie below the folder of the configuration, are opened for it.  What the configuration in force was
- * made of is kept, so that the successor of a worker that died starts with it, whatever the disk says by then.
+ * The supervisor may have greater rights than the worker: once that serves, only files that were
+ * read before, or that lie below the folder of the configuration, are opened for it.  What the
+ * configuration in force was made of is kept, so that the successor of a worker that died starts
+ * with it, whatever the disk says by then.
  */
 #ifndef MAIN_FILES_H
 #define MAIN_FILES_H

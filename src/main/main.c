@@ -15,11 +15,14 @@ static const struct command commands[] = {
     {"check", "check -c FILE", "Say what is wrong with FILE, if anything.", command_check},
     {"proxy", "proxy --from ADDRESS[,ADDRESS] --to HOST:PORT[,HOST:PORT]", "Serve without a file.",
      command_proxy},
-    {"demo", "demo [--from ADDRESS]", "Serve two small servers that are brought along.", command_demo},
+    {"demo", "demo [--from ADDRESS]", "Serve two small servers that are brought along.",
+     command_demo},
     {"explain", "explain -c FILE METHOD URL [-H 'Name: value']... [--client IP]",
      "Say which route, middleware and server a request would meet, and why.", command_explain},
-    {"schema", "schema", "Print the JSON Schema of configuration files, for editors.", command_schema},
-    {"reference", "reference", "Print the reference of all options, in Markdown.", command_reference},
+    {"schema", "schema", "Print the JSON Schema of configuration files, for editors.",
+     command_schema},
+    {"reference", "reference", "Print the reference of all options, in Markdown.",
+     command_reference},
     {"version", "version", "Print the version.", command_version},
 };
 
@@ -61,7 +64,8 @@ command_usage(const struct command *c, const char *wrong)
 int
 command_unknown(const struct command *c, const char *argument)
 {
-    fprintf(stderr, "maitred %s: unknown argument `%s`\nusage: maitred %s\n", c->name, argument, c->usage);
+    fprintf(stderr, "maitred %s: unknown argument `%s`\nusage: maitred %s\n", c->name, argument,
+            c->usage);
     return 2;
 }
 

@@ -5,8 +5,8 @@
 
 #include "base/slice.h"
 
-/* Started as root: becomes that user for good ("root" stays root).  Otherwise nothing but no_new_privs.  False
- * after saying why on stderr. */
+/* Started as root: becomes that user for good ("root" stays root).  Otherwise nothing but
+ * no_new_privs.  False after saying why on stderr. */
 bool privileges_drop(struct slice user);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main/settings.c - the table of the top level: each room declares its own objects, here they come together. */
+/* main/settings.c - the table of the top level: each room declares its own objects, here they come
+ * together. */
 #include "main/settings.h"
 
 #include "edge/edge.h"
@@ -12,14 +13,17 @@ static const char *const log_levels[] = {"error", "warning", "info", "debug", NU
 
 static const struct option process_options[] = {
     {"workers", &option_string, offsetof(struct process_config, workers), .preset = "auto",
-     .doc = "How many threads serve; `auto` is one for each core that the process may use. Read at start only."},
+     .doc =
+         "How many threads serve; `auto` is one for each core that the process may use. Read at "
+         "start only."},
     {"user", &option_string, offsetof(struct process_config, user), .preset = "nobody",
-     .doc = "Who the worker process becomes when maitred is started as root; `root` stays root. Read at "
-            "start only."},
+     .doc =
+         "Who the worker process becomes when maitred is started as root; `root` stays root. Read "
+         "at start only."},
     {"drain", &option_duration, offsetof(struct process_config, drain_us), .preset = "30s",
      .max = 86400000000, .doc = "How long exchanges in flight may last when the process ends."},
-    {"max_connections", &option_int, offsetof(struct process_config, max_connections), .preset = "0",
-     .max = 100000000,
+    {"max_connections", &option_int, offsetof(struct process_config, max_connections),
+     .preset = "0", .max = 100000000,
      .doc = "Client connections in total; more are answered with 503. 0 is what the limit of file "
             "descriptors allows. Read at start only."},
     {"log_level", &option_choice, offsetof(struct process_config, log_level), .preset = "info",
@@ -48,7 +52,8 @@ check_process(struct config_bind *b, void *object)
         return true;
     }
     if (!slice_to_u64(p->workers, WORKERS_MAX, &n) || n == 0)
-        return config_bind_error(b, &p->workers, NULL, "workers must be `auto` or 1 to %d", WORKERS_MAX);
+        return config_bind_error(b, &p->workers, NULL, "workers must be `auto` or 1 to %d",
+                                 WORKERS_MAX);
     p->worker_count = (unsigned) n;
     return true;
 }
@@ -69,7 +74,8 @@ static const struct option settings_options[] = {
     {"upstreams", &option_objects, offsetof(struct settings, upstreams), .object = &upstream_object,
      .flags = OPTION_MAP, .doc = "Named groups of servers."},
     {"routes", &option_objects, offsetof(struct settings, routes), .object = &route_object,
-     .flags = OPTION_LIST, .doc = "Which requests go where; the first that matches, as written, wins."},
+     .flags = OPTION_LIST,
+     .doc = "Which requests go where; the first that matches, as written, wins."},
     {"access_log", &option_objects, offsetof(struct settings, logs), .object = &access_log_object,
      .flags = OPTION_LIST, .doc = "Where each exchange is recorded; none when absent."},
     {NULL},
@@ -96,9 +102,10 @@ check_names(struct config_bind *b, const struct settings *s)
         for (size_t j = 0; j < s->listeners.n && !known; j++)
             known = slice_eq(names[j], r[i].listener);
         if (!known)
-            good = config_bind_error(b, &r[i].listener,
-                                     config_suggest(config_bind_arena(b), r[i].listener, names, s->listeners.n),
-                                     "there is no listener `%.*s`", SLICE_ARG(r[i].listener));
+            good = config_bind_error(
+                b, &r[i].listener,
+                config_suggest(config_bind_arena(b), r[i].listener, names, s->listeners.n),
+                "there is no listener `%.*s`", SLICE_ARG(r[i].listener));
     }
     return good;
 }

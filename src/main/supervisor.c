@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * main/supervisor.c - start the worker process, serve its requests, pass signals on, start it again.
+ * main/supervisor.c - start the worker process, serve its requests, pass signals on, start it
+ * again.
  *
- * Nothing from the network ever gets here, so there is little that could go wrong: one poll() over the channel and
- * a signalfd.
+ * Nothing from the network ever gets here, so there is little that could go wrong: one poll() over
+ * the channel and a signalfd.
  */
 #include "main/supervisor.h"
 
@@ -136,7 +137,8 @@ on_end(struct supervisor *s, int how, int *status)
         return false;
     }
     if (WIFSIGNALED(how))
-        log_error("the worker process was ended by a signal; starting another signal=%d", WTERMSIG(how));
+        log_error("the worker process was ended by a signal; starting another signal=%d",
+                  WTERMSIG(how));
     else
         log_error("the worker process ended; starting another status=%d", WEXITSTATUS(how));
     if (s->ready)
@@ -190,7 +192,8 @@ supervisor_run(const struct run_options *options)
     files_allow_below(options->source.path);
     s.signals = open_signals();
     if (s.signals < 0 || !start_worker(&s))
-        fprintf(stderr, "maitred: cannot start the worker process: %s\n", err_sentence(err_from_errno(errno)));
+        fprintf(stderr, "maitred: cannot start the worker process: %s\n",
+                err_sentence(err_from_errno(errno)));
     else
         status = supervise(&s);
     channel_close_all();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * main/supervisor.h - the process that is started: it keeps listening sockets and starts the worker process,
- * again whenever that dies.
+ * main/supervisor.h - the process that is started: it keeps listening sockets and starts the worker
+ * process, again whenever that dies.
  */
 #ifndef MAIN_SUPERVISOR_H
 #define MAIN_SUPERVISOR_H

@@ -2,14 +2,14 @@
 /*
  * main/worker.c - the worker process: a control thread, and a thread for each core that serves.
  *
- * The control thread has a loop too.  On it run, as fibers, the life of the process (start, signals, reload, end)
- * and the look-ups of names.  A reload builds a new snapshot aside and hands it to every worker through its
- * mailbox; what fails before that changes nothing.
+ * The control thread has a loop too.  On it run, as fibers, the life of the process (start,
+ * signals, reload, end) and the look-ups of names.  A reload builds a new snapshot aside and hands
+ * it to every worker through its mailbox; what fails before that changes nothing.
  */
+#include "base/map.h"
 #include "main/channel.h"
 #include "main/privileges.h"
 #include "main/supervisor.h"
-#include "base/map.h"
 #include "observe/log.h"
 #include "observe/sink.h"
 #include "runtime/dns.h"
@@ -28,16 +28,16 @@ enum { SETTLE_US = 2000000, POLL_US = 20000, FLUSH_US = 1000000, DESCRIPTORS_KEP
 
 struct worker {
     struct process *process;
-    pthread_t       thread;
-    unsigned        number;
-    struct edge    *edge;
-    struct timer    flush;
-    bool            joined;
+    pthread_t thread;
+    unsigned number;
+    struct edge *edge;
+    struct timer flush;
+    bool joined;
 };
 
 struct process {
     const struct run_options *options;
-    struct loop               loop; /* of the control thread */
+    struct loop loop; /* of the control thread */
     int                       channel;
     struct config_source      reader; /* by way of the supervisor, which may read what we may not */
     struct app_source         source;
@@ -64,12 +64,8 @@ static void
 flush_logs(struct timer *t)
 {
     struct worker *w = container_of(t, struct worker, flush);
-    const struct app *a = w->process->app;
-    struct access_log *log = a ? a->snapshot.logs.at : NULL;
 
-    for (size_t i = 0; a && i < a->snapshot.logs.n; i++)
-        if (log[i].sink)
-            sink_flush(sink_tap(log[i].sink, w->number));
+    edge_flush_logs(w->edge);
     timer_set(&loop_self()->timers, t, loop_now_us() + FLUSH_US);
 }
 
@@ -194,7 +190,8 @@ get_listeners(struct process *p, struct app *a)
 
         if (had_listener(p->app, &l[i].address))
             continue;
-        error = channel_listen(p->channel, &l[i].address, (int) l[i].backlog, p->n, &p->fds[i * p->n]);
+        error = channel_listen(p->channel, &l[i].address, (int) l[i].backlog, p->n,
+                               &p->fds[i * p->n]);
         if (error) {
             log_error("cannot listen on %.*s: %s", SLICE_ARG(l[i].address_text), strerror(error));
             close_fds(p->fds, n * p->n);
@@ -374,7 +371,8 @@ start(struct process *p)
         return 1;
     }
     app_apply(a);
-    for (uint64_t until_us = loop_now_us() + SETTLE_US; !upstreams_settled() && loop_now_us() < until_us;)
+    for (uint64_t until_us = loop_now_us() + SETTLE_US;
+         !upstreams_settled() && loop_now_us() < until_us;)
         fiber_sleep_until(loop_now_us() + POLL_US);
     if (!start_threads(p) || !hand_over(p, a))
         return 1;
@@ -405,6 +403,7 @@ stop(void *arg)
     if (!worker_current)
         return;
     timer_clear(&loop_self()->timers, &worker_current->flush);
+    edge_flush_logs(worker_current->edge);
     upstreams_close_idle();
     workers_leave(loop_self());
     loop_stop(loop_self());

@@ -157,16 +157,16 @@ public_uri(struct exchange *x, const struct pieces *p)
                         SLICE_ARG(p->rest));
 }
 
-/* The client's own host, with the port that the server listens on: it knows the one from Host and the other
- * from its own configuration (nginx does so by default). */
+/* The client's own host, with the port that the server listens on: it knows the one from Host and
+ * the other from its own configuration (nginx does so by default). */
 static bool
 is_our_host_at_its_port(const struct exchange *x, struct slice host, uint16_t port)
 {
     struct slice served;
     uint16_t served_port;
 
-    return port != 0 && same_host(host, x->request.host) && split(x->relay.server, &served, &served_port) &&
-           served_port == port;
+    return port != 0 && same_host(host, x->request.host) &&
+           split(x->relay.server, &served, &served_port) && served_port == port;
 }
 
 struct slice

@@ -24,8 +24,8 @@ struct log_site {
 
 void log_set_level(enum log_level level);
 bool log_is_on(enum log_level level);
-/* Any thread.  Control bytes in the result are escaped; more than 2000 bytes are cut.  site NULL: never
- * suppressed. */
+/* Any thread.  Control bytes in the result are escaped; more than 2000 bytes are cut.  site NULL:
+ * never suppressed. */
 void log_write(struct log_site *site, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

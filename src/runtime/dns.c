@@ -2,8 +2,9 @@
 /*
  * runtime/dns.c - c-ares, driven by this thread's loop.
  *
- * c-ares opens its own sockets and tells which it wants watched; each becomes a sock of ours here, and a timer
- * lets c-ares look at its time-outs.  Everything runs in the loop's context; only the asking fiber waits.
+ * c-ares opens its own sockets and tells which it wants watched; each becomes a sock of ours here,
+ * and a timer lets c-ares look at its time-outs.  Everything runs in the loop's context; only the
+ * asking fiber waits.
  */
 #include "runtime/dns.h"
 
@@ -23,7 +24,8 @@ struct resolver {
     unsigned     asking;
 };
 
-/* A descriptor of c-ares: we watch a duplicate, so that closing stays with its owner on each side. */
+/* A descriptor of c-ares: we watch a duplicate, so that closing stays with its owner on each
+ * side. */
 struct watched {
     struct list     link;
     struct sock     sock;
@@ -160,7 +162,8 @@ on_state(void *arg, ares_socket_t fd, int readable, int writable)
 static struct resolver *
 resolver_self(void)
 {
-    struct ares_options options = {.timeout = TIMEOUT_MS, .tries = TRIES, .sock_state_cb = on_state};
+    struct ares_options options = {
+        .timeout = TIMEOUT_MS, .tries = TRIES, .sock_state_cb = on_state};
     struct resolver *r = loop_current->resolver;
 
     if (r)
@@ -173,7 +176,8 @@ resolver_self(void)
     list_init(&r->sockets);
     r->tick.fire = on_tick;
     if (ares_init_options(&r->channel, &options,
-                          ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) != ARES_SUCCESS) {
+                          ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) !=
+        ARES_SUCCESS) {
         free(r);
         return NULL;
     }
@@ -188,8 +192,9 @@ compare(const void *a, const void *b)
 
     if (x->any.sa_family != y->any.sa_family)
         return x->any.sa_family == AF_INET ? -1 : 1;
-    return x->any.sa_family == AF_INET ? memcmp(&x->v4.sin_addr, &y->v4.sin_addr, sizeof(x->v4.sin_addr))
-                                       : memcmp(&x->v6.sin6_addr, &y->v6.sin6_addr, sizeof(x->v6.sin6_addr));
+    return x->any.sa_family == AF_INET
+               ? memcmp(&x->v4.sin_addr, &y->v4.sin_addr, sizeof(x->v4.sin_addr))
+               : memcmp(&x->v6.sin6_addr, &y->v6.sin6_addr, sizeof(x->v6.sin6_addr));
 }
 
 static void
@@ -198,7 +203,8 @@ fill(struct question *q, const struct ares_addrinfo *info)
     struct dns_answer *a = q->answer;
 
     *a = (struct dns_answer){.ttl_s = UINT32_MAX};
-    for (const struct ares_addrinfo_node *n = info->nodes; n && a->n < DNS_ADDRESSES_MAX; n = n->ai_next) {
+    for (const struct ares_addrinfo_node *n = info->nodes; n && a->n < DNS_ADDRESSES_MAX;
+         n = n->ai_next) {
         union address *to = &a->addresses[a->n];
 
         if ((size_t) n->ai_addrlen > sizeof(*to))

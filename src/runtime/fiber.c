@@ -2,9 +2,9 @@
 /*
  * runtime/fiber.c - fibers and the pool of their stacks.
  *
- * A stack is one mapping: a guard page, FIBER_STACK_BYTES of stack, and at its top the struct fiber.
- * The tops of different stacks are shifted against each other ("coloured"), because otherwise the hot frames
- * of all fibers would fall into the same sets of the cache.
+ * A stack is one mapping: a guard page, FIBER_STACK_BYTES of stack, and at its top the struct
+ * fiber.  The tops of different stacks are shifted against each other ("coloured"), because
+ * otherwise the hot frames of all fibers would fall into the same sets of the cache.
  *
  * The sanitizers are told of every switch, so that the whole suite runs under them.
  */
@@ -322,7 +322,8 @@ fiber_run_ready(void)
 {
     struct list now, *l;
 
-    /* Only those that are ready now: one that readies itself again must not keep the loop from looking. */
+    /* Only those that are ready now: one that readies itself again must not keep the loop from
+     * looking. */
     list_init(&now);
     list_splice(&now, &thread->ready);
     while ((l = list_pop(&now))) {

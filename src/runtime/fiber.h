@@ -2,12 +2,13 @@
 /*
  * runtime/fiber.h - small stacks that a worker switches in and out of in nanoseconds.
  *
- * Code on a fiber is written top to bottom and blocks: it suspends itself, and whoever completes what it
- * waits for resumes it.  A fiber never leaves the thread that started it.
+ * Code on a fiber is written top to bottom and blocks: it suspends itself, and whoever completes
+ * what it waits for resumes it.  A fiber never leaves the thread that started it.
  *
- * Memory   struct fiber lies at the top of its own stack; stacks come from a pool of the thread, have a guard
- *          page below, and go back to the kernel after a burst (fiber_pool_trim).
- * Cancel   sticky: once cancelled, every wait of the fiber returns ERR_CANCELLED until fiber_uncancel().
+ * Memory   struct fiber lies at the top of its own stack; stacks come from a pool of the thread,
+ *          have a guard page below, and go back to the kernel after a burst (fiber_pool_trim).
+ * Cancel   sticky: once cancelled, every wait of the fiber returns ERR_CANCELLED until
+ *          fiber_uncancel().
  */
 #ifndef RUNTIME_FIBER_H
 #define RUNTIME_FIBER_H
@@ -30,7 +31,8 @@ struct fiber {
     void        *sp;      /* saved while it is suspended */
     fiber_run_f *run;
     void        *arg;
-    struct io   *waits;   /* the operation it waits for, NULL when not in a wait that can be cancelled */
+    struct io   *waits;   /* the operation it waits for, NULL when
+                           * not in a wait that can be cancelled */
     enum err     cancelled;
     bool         queued;  /* in the ready list */
     struct list  ready;
@@ -47,9 +49,9 @@ bool fiber_thread_init(void);
 void fiber_thread_exit(void);
 
 /*
- * Starts run(arg) on a fiber of its own.  It runs the next time the loop looks at its ready list; from
- * the loop's own context with fiber_start_now() it runs at once until its first wait.  NULL when out of
- * memory or descriptors of mappings.
+ * Starts run(arg) on a fiber of its own.  It runs the next time the loop looks at its ready list;
+ * from the loop's own context with fiber_start_now() it runs at once until its first wait.  NULL
+ * when out of memory or descriptors of mappings.
  */
 struct fiber *fiber_start(const char *name, fiber_run_f *run, void *arg);
 bool fiber_start_now(const char *name, fiber_run_f *run, void *arg);

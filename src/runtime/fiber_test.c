@@ -29,10 +29,12 @@ write_letter(void *arg)
 
 TEST(fibers_take_turns)
 {
+    char a[] = "a", b[] = "b";
+
     EXPECT_EQ(loop_init(&loop, NULL, 0), OK);
     order[0] = '\0';
-    fiber_start("a", write_letter, "a");
-    fiber_start("b", write_letter, "b");
+    fiber_start("a", write_letter, a);
+    fiber_start("b", write_letter, b);
     until_no_fiber();
     EXPECT_STR(slice_str(order), "abab");
     loop_exit(&loop);

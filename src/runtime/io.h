@@ -2,9 +2,9 @@
 /*
  * runtime/io.h - the loop's contract: operations that complete.
  *
- * "n bytes were received into this buffer": that is what both kinds of kernel interface can say.  With
- * epoll an operation is tried at once and again when the descriptor is ready; with io_uring it is queued
- * and completes by itself.  Whatever loops there are pass the same tests (io_test.c).
+ * "n bytes were received into this buffer": that is what both kinds of kernel interface can say.
+ * With epoll an operation is tried at once and again when the descriptor is ready; with io_uring it
+ * is queued and completes by itself.  Whatever loops there are pass the same tests (io_test.c).
  *
  * Above this file nobody knows which kind it is.  Code on fibers uses runtime/sock.h.
  */
@@ -53,10 +53,11 @@ struct sock {
     int         fd;     /* -1: closed */
     uint8_t     flags;  /* enum sock_flags */
     struct io  *reader, *writer;
-    /* The peer is gone (closed or reset), and nobody is reading.  May be NULL.  Called in the loop's
-     * context; must not free the sock. */
+    /* The peer is gone (closed or reset), and nobody is reading.  May be NULL.  Called in the
+     * loop's context; must not free the sock. */
     void      (*on_hangup)(struct sock *s);
-    /* Last step of closing, when no event can name it any more: here its memory may be freed.  May be NULL. */
+    /* Last step of closing, when no event can name it any more: here its memory may be freed.  May
+     * be NULL. */
     void      (*release)(struct sock *s);
     struct list closing;
 };
@@ -66,13 +67,15 @@ enum sock_flags {
     SOCK_READABLE = 2, /* a receive may find something */
     SOCK_WRITABLE = 4,
     SOCK_HANGUP = 8,   /* the peer has closed its side, or the connection broke */
-    SOCK_LEVEL = 16,   /* what one round leaves is announced again: listening sockets, event counters */
+    SOCK_LEVEL = 16,   /* what one round leaves is announced again:
+                        * listening sockets, event counters */
     SOCK_SHARED = 32,  /* somebody else holds the same description: closing it here is not enough */
 };
 
 /*
- * The two implementations.  Each starting function returns a result (>= 0, or -errno) when the operation
- * completed at once, without calling done(); else IO_PENDING, and done() is called later from the loop's context.
+ * The two implementations.  Each starting function returns a result (>= 0, or -errno) when the
+ * operation completed at once, without calling done(); else IO_PENDING, and done() is called later
+ * from the loop's context.
  */
 struct loop_ops {
     const char *name;
@@ -84,8 +87,10 @@ struct loop_ops {
     ssize_t   (*send)(struct sock *s, struct io *io);
     /* connect() was called and is under way. */
     ssize_t   (*connect)(struct sock *s, struct io *io);
-    ssize_t   (*ready)(struct sock *s, struct io *io); /* IO_READABLE, IO_WRITABLE: no bytes are moved */
-    /* done() is called with -ECANCELED, or with its result if that was faster; maybe at once, maybe later. */
+    ssize_t   (*ready)(struct sock *s, struct io *io); /* IO_READABLE, IO_WRITABLE: no
+                                                        * bytes are moved */
+    /* done() is called with -ECANCELED, or with its result if that was faster; maybe at once, maybe
+     * later. */
     void      (*cancel)(struct sock *s, struct io *io);
     /* From now on on_hangup is called.  OK when already so. */
     enum err  (*watch)(struct sock *s);
@@ -105,7 +110,8 @@ ssize_t io_recv(struct sock *s, struct io *io, void *at, size_t n, io_done_f *do
 /* iov must stay until done. */
 ssize_t io_send(struct sock *s, struct io *io, const struct iovec *iov, int n, io_done_f *done);
 ssize_t io_connect(struct sock *s, struct io *io, const union address *to, io_done_f *done);
-/* kind: IO_READABLE or IO_WRITABLE.  A parked connection waits so: without buffer, without stack. */
+/* kind: IO_READABLE or IO_WRITABLE.  A parked connection waits so: without buffer, without
+ * stack. */
 ssize_t io_ready(struct sock *s, struct io *io, enum io_kind kind, io_done_f *done);
 /* Nothing when it is not in flight. */
 void io_cancel(struct io *io);

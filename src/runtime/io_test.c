@@ -222,7 +222,7 @@ TEST(a_receiver_who_is_gone_is_a_reset)
     }
 }
 
-/* ------------------------------------------------------------------ both ways at once, parking, hang-ups */
+/* --------------------------------------------------------- both ways at once, parking, hang-ups */
 
 TEST(one_fiber_reads_while_another_writes_the_same_socket)
 {
@@ -328,7 +328,8 @@ TEST(connections_are_made_and_accepted)
         socklen_t n = sizeof(target);
         int fd;
 
-        target.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        target.v4 = (struct sockaddr_in){.sin_family = AF_INET,
+                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         fd = sock_listen(&target, 16, true);
         EXPECT(fd >= 0);
         EXPECT_EQ(getsockname(fd, &target.any, &n), 0);

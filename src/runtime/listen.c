@@ -2,9 +2,9 @@
 /*
  * runtime/listen.c - listening sockets and the acceptor.
  *
- * Listening descriptors are level-triggered: what one round leaves is announced again.  How many are
- * accepted in a round adapts, so that a lone connection does not cost a second accept() that finds
- * nothing, and a crowd does not cost a round for each.
+ * Listening descriptors are level-triggered: what one round leaves is announced again.  How many
+ * are accepted in a round adapts, so that a lone connection does not cost a second accept() that
+ * finds nothing, and a crowd does not cost a round for each.
  */
 #include "runtime/sock.h"
 
@@ -33,6 +33,7 @@ set_options(int fd, const union address *at, bool reuse_port)
     /* Connections are handed over when their first bytes are there (or after a second without any):
      * the first receive need not wait. */
     setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof(defer));
+    sock_tune_loopback(fd, at);
 }
 
 /* A socket file that nobody listens on any more is in the way of bind(). */

@@ -2,9 +2,9 @@
 /*
  * runtime/loop.h - one thread's loop: wait for events, run what they made ready, fire timers.
  *
- * A thread that calls loop_run() is a worker: fibers, socks, timers and lent buffers belong to it and
- * are touched by no other thread.  The only ways in from outside are messages (loop_post) and offloaded
- * work that comes back (offload).
+ * A thread that calls loop_run() is a worker: fibers, socks, timers and lent buffers belong to it
+ * and are touched by no other thread.  The only ways in from outside are messages (loop_post) and
+ * offloaded work that comes back (offload).
  */
 #ifndef RUNTIME_LOOP_H
 #define RUNTIME_LOOP_H
@@ -40,6 +40,7 @@ struct loop {
     struct timers          timers;
     struct list            closing;  /* socks to release after this round */
     struct buffer_pool     buffers[BUFFER_SIZES];
+    unsigned               colour; /* of the next buffer */
     struct dice            dice;
     unsigned               number;   /* of the worker, 0 and up */
     bool                   stopping;
@@ -73,8 +74,8 @@ void loop_exit(struct loop *l);
 /* Any thread.  The message runs in the loop's context. */
 void loop_post(struct loop *l, struct message *m);
 
-/* Runs work(arg) on a thread of the pool while this fiber waits; it cannot be cancelled.  For what blocks
- * or burns CPU. */
+/* Runs work(arg) on a thread of the pool while this fiber waits; it cannot be cancelled.  For what
+ * blocks or burns CPU. */
 void offload(void (*work)(void *arg), void *arg);
 /* Ends the pool's threads; no offload() may be under way. */
 void offload_exit(void);

@@ -2,10 +2,10 @@
 /*
  * runtime/loop_epoll.c - operations that complete, made of epoll.
  *
- * Each descriptor is registered once, edge-triggered, for both directions.  The flags remember what the
- * edges said, so that a receive which filled less than its room is known to have emptied the socket, and
- * no system call is spent on hearing EAGAIN.  A descriptor that never has to wait is never registered:
- * a short connection costs no epoll_ctl at all.
+ * Each descriptor is registered once, edge-triggered, for both directions.  The flags remember what
+ * the edges said, so that a receive which filled less than its room is known to have emptied the
+ * socket, and no system call is spent on hearing EAGAIN.  A descriptor that never has to wait is
+ * never registered: a short connection costs no epoll_ctl at all.
  */
 #include "runtime/loop.h"
 
@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { EVENTS = 256 };
+enum { EVENTS = 64 };
 
 struct epoll_loop {
     int                fd;
@@ -121,8 +121,9 @@ try_send(struct sock *s, struct io *io)
     ssize_t n;
 
     do
-        n = io->send.n == 1 ? send(s->fd, io->send.iov->iov_base, io->send.iov->iov_len, MSG_NOSIGNAL)
-                            : sendmsg(s->fd, &message, MSG_NOSIGNAL);
+        n = io->send.n == 1
+                ? send(s->fd, io->send.iov->iov_base, io->send.iov->iov_len, MSG_NOSIGNAL)
+                : sendmsg(s->fd, &message, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN) {
         s->flags &= (uint8_t) ~SOCK_WRITABLE;

@@ -72,7 +72,9 @@ error_of(const struct wait *w, ssize_t result)
 {
     if (result != -ECANCELED)
         return err_from_errno((int) -result);
-    return w->timed_out ? ERR_TIMEOUT : fiber_self()->cancelled != OK ? fiber_self()->cancelled : ERR_CANCELLED;
+    return w->timed_out                    ? ERR_TIMEOUT
+           : fiber_self()->cancelled != OK ? fiber_self()->cancelled
+                                           : ERR_CANCELLED;
 }
 
 enum err
@@ -134,6 +136,16 @@ sock_wait(struct sock *s, enum io_kind kind, uint64_t deadline_us)
     return n < 0 ? error_of(&w, n) : OK;
 }
 
+void
+sock_tune_loopback(int fd, const union address *peer)
+{
+    bool v4 = peer->any.sa_family == AF_INET && ntohl(peer->v4.sin_addr.s_addr) >> 24 == 127;
+    bool v6 = peer->any.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&peer->v6.sin6_addr);
+
+    if (v4 || v6)
+        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+}
+
 static int
 open_socket(const union address *to, const union address *source)
 {
@@ -144,6 +156,7 @@ open_socket(const union address *to, const union address *source)
         return -errno;
     if (to->any.sa_family != AF_UNIX)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    sock_tune_loopback(fd, to);
     if (source) {
         setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
         if (bind(fd, &source->any, address_length(source)) != 0) {
@@ -157,7 +170,8 @@ open_socket(const union address *to, const union address *source)
 }
 
 enum err
-sock_connect(struct sock *s, const union address *to, const union address *source, uint64_t deadline_us)
+sock_connect(struct sock *s, const union address *to, const union address *source,
+             uint64_t deadline_us)
 {
     struct wait w;
     ssize_t result;

@@ -8,10 +8,11 @@
 #ifndef RUNTIME_SWITCH_H
 #define RUNTIME_SWITCH_H
 
-/* Saves the callee-saved registers and the stack pointer into *save, and goes on where `to` was saved. */
+/* Saves the callee-saved registers and the stack pointer into *save, and goes on where `to` was
+ * saved. */
 void switch_stack(void **save, void *to);
-/* Prepares a stack (its highest byte + 1, aligned to 16) so that the first switch to the result calls
- * entry(), which never returns. */
+/* Prepares a stack (its highest byte + 1, aligned to 16) so that the first switch to the result
+ * calls entry(), which never returns. */
 void *switch_prepare(void *stack_top, void (*entry)(void));
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * runtime/switch_portable.c - changing stacks with ucontext, where there is no assembly for the machine.
+ * runtime/switch_portable.c - changing stacks with ucontext, where there is no assembly for the
+ * machine.
  *
  * Costs a system call a switch (the signal mask is saved too).  Built everywhere with
  * -DSWITCH_PORTABLE, so that it can be tested on machines which do not need it.

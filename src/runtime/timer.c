@@ -2,8 +2,8 @@
 /*
  * runtime/timer.c - six wheels of 64 slots: 65 ms, 4 s, 4 min, 5 h, 12 days, 2 years.
  *
- * A timer hangs in the wheel whose slot width fits its distance.  When the slot of a coarser wheel comes
- * up, its timers are spread over the finer ones.
+ * A timer hangs in the wheel whose slot width fits its distance.  When the slot of a coarser wheel
+ * comes up, its timers are spread over the finer ones.
  */
 #include "runtime/timer.h"
 
@@ -30,7 +30,8 @@ hang(struct timers *w, struct timer *t)
 
     if (level >= TIMER_LEVELS) {
         level = TIMER_LEVELS - 1;
-        /* Farther than the wheels reach: the last slot before the current one; it is hung again then. */
+        /* Farther than the wheels reach: the last slot before the current one; it is hung again
+         * then. */
         slot = ((w->now_tick >> (level * SLOT_BITS)) - 1) & (TIMER_SLOTS - 1);
     } else {
         slot = (t->tick >> (level * SLOT_BITS)) & (TIMER_SLOTS - 1);
@@ -119,7 +120,8 @@ next_tick(const struct timers *w, uint64_t until)
         if (!w->used[level])
             continue;
         /* Bit 0 becomes the slot after the current one. */
-        turned = w->used[level] >> ((at + 1) & 63) | w->used[level] << ((64 - ((at + 1) & 63)) & 63);
+        turned = w->used[level] >> ((at + 1) & 63) | w->used[level]
+                                                         << ((64 - ((at + 1) & 63)) & 63);
         tick = (now + 1 + (uint64_t) __builtin_ctzll(turned)) << (level * SLOT_BITS);
         if (tick < best)
             best = tick;

@@ -92,7 +92,8 @@ TEST(thousands_of_timers_fire_once_each_never_early_hardly_late)
     }
     for (int i = 0; i < N; i++) {
         EXPECT_EQ(p[i].times, i % 7 != 0);
-        EXPECT(i % 7 == 0 || (p[i].fired_us >= p[i].wanted_us && p[i].fired_us <= p[i].wanted_us + 2048));
+        EXPECT(i % 7 == 0 ||
+               (p[i].fired_us >= p[i].wanted_us && p[i].fired_us <= p[i].wanted_us + 2048));
     }
     free(p);
 }

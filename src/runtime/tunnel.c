@@ -100,8 +100,8 @@ on_readable(struct io *io)
 
 enum received { RECEIVED_BYTES, RECEIVED_NOTHING, RECEIVED_END };
 
-/* Receives what is there into a lent buffer.  RECEIVED_END: the way has ended, and maybe the tunnel with it,
- * whose memory is gone then. */
+/* Receives what is there into a lent buffer.  RECEIVED_END: the way has ended, and maybe the tunnel
+ * with it, whose memory is gone then. */
 static enum received
 receive(struct tunnel_way *w)
 {

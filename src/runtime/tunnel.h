@@ -2,8 +2,9 @@
 /*
  * runtime/tunnel.h - two connections that are one from now on.
  *
- * A tunnel is a small record and two descriptors for which the loop moves bytes; it has no fiber, and
- * buffers only while bytes wait for a slow receiver.  One side's end is passed on as a half-close.
+ * A tunnel is a small record and two descriptors for which the loop moves bytes; it has no fiber,
+ * and buffers only while bytes wait for a slow receiver.  One side's end is passed on as a
+ * half-close.
  */
 #ifndef RUNTIME_TUNNEL_H
 #define RUNTIME_TUNNEL_H
@@ -31,12 +32,13 @@ struct tunnel {
     uint64_t          silence_us;
     uint64_t          last_us; /* when bytes last moved */
     bool              over;
-    /* Both ways have ended: err is OK, ERR_TIMEOUT, ERR_RESET or ERR_CANCELLED.  Closes the socks and
-     * frees the record.  In the loop's context. */
+    /* Both ways have ended: err is OK, ERR_TIMEOUT, ERR_RESET or ERR_CANCELLED.  Closes the socks
+     * and frees the record.  In the loop's context. */
     void (*on_end)(struct tunnel *t, enum err err);
 };
 
-/* early: bytes of a that b must get first (copied; at most BUFFER_MEDIUM_BYTES), and the other way round. */
+/* early: bytes of a that b must get first (copied; at most BUFFER_MEDIUM_BYTES), and the other way
+ * round. */
 void tunnel_start(struct tunnel *t, struct sock *a, struct sock *b, struct slice early_a,
                   struct slice early_b, uint64_t silence_us);
 /* on_end is called with ERR_CANCELLED before this returns. */

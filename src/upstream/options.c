@@ -44,7 +44,8 @@ check_server(struct config_bind *b, void *object)
     uint16_t port;
 
     if (slice_starts(s->address, SLICE("http://")))
-        return config_bind_error(b, &s->address, "leave out `http://`", "expected host:port, found a URL");
+        return config_bind_error(b, &s->address, "leave out `http://`",
+                                 "expected host:port, found a URL");
     if (address_parse(s->address, &address) || address_split(s->address, 80, &host, &port))
         return true;
     return config_bind_error(b, &s->address, "write it as 10.0.0.1:8080, name:8080 or unix:/path",
@@ -63,35 +64,33 @@ static const struct option_object server_object = {
 
 static const char *const proxy_protocols[] = {"off", "v1", "v2", NULL};
 
-/* What an upstream has whether it is named or stands in a route as a URL. */
-#define SHARED_OPTIONS                                                                            \
-    {"balance", &option_variants, offsetof(struct upstream_config, balance), .preset = "round_robin", \
-     .variants = policies, .doc = "How a server is chosen for an exchange."},                     \
-    {"retries", &option_int, offsetof(struct upstream_config, retries), .preset = "2", .max = 10, \
-     .doc = "How many more servers are tried when one fails before it answers: for idempotent "   \
-            "requests, or when nothing of the request can have been seen."},                      \
-    {"idle_timeout", &option_duration, offsetof(struct upstream_config, idle_timeout_us), .preset = "60s", \
-     .min = 1000, .max = 86400000000, .doc = "How long a connection is kept open for later requests."}, \
-    {"max_idle", &option_int, offsetof(struct upstream_config, max_idle), .preset = "512", .max = 65535, \
-     .doc = "How many idle connections each worker keeps open to one server."},                   \
-    {"proxy_protocol", &option_choice, offsetof(struct upstream_config, proxy_protocol), .preset = "off", \
-     .choices = proxy_protocols,                                                                  \
-     .doc = "Whether connections begin with a PROXY header that tells the client's address; such " \
-            "connections are not shared between clients."},                                       \
-    {"resolve", &option_duration, offsetof(struct upstream_config, resolve_us), .preset = "0",    \
-     .max = 86400000000, .doc = "How often names are looked up again; 0 goes by the TTL of the answer."},
+/* The first two only for upstreams with a name; the rest also for a URL in a route. */
+enum { NAMED_ONLY = 2 };
 
 static const struct option upstream_options[] = {
     {"name", &option_string, offsetof(struct upstream_config, name), .flags = OPTION_KEY,
      .doc = "The key in `upstreams`; routes name it in `to`."},
-    {"servers", &option_objects, offsetof(struct upstream_config, servers), .object = &server_object,
-     .flags = OPTION_LIST | OPTION_REQUIRED, .doc = "The servers of the group."},
-    SHARED_OPTIONS
-    {NULL},
-};
-
-static const struct option upstream_url_options[] = {
-    SHARED_OPTIONS
+    {"servers", &option_objects, offsetof(struct upstream_config, servers),
+     .object = &server_object, .flags = OPTION_LIST | OPTION_REQUIRED,
+     .doc = "The servers of the group."},
+    {"balance", &option_variants, offsetof(struct upstream_config, balance),
+     .preset = "round_robin", .variants = policies,
+     .doc = "How a server is chosen for an exchange."},
+    {"retries", &option_int, offsetof(struct upstream_config, retries), .preset = "2", .max = 10,
+     .doc = "How many more servers are tried when one fails before it answers: for idempotent "
+            "requests, or when nothing of the request can have been seen."},
+    {"idle_timeout", &option_duration, offsetof(struct upstream_config, idle_timeout_us),
+     .preset = "60s", .min = 1000, .max = 86400000000,
+     .doc = "How long a connection is kept open for later requests."},
+    {"max_idle", &option_int, offsetof(struct upstream_config, max_idle), .preset = "512",
+     .max = 65535, .doc = "How many idle connections each worker keeps open to one server."},
+    {"proxy_protocol", &option_choice, offsetof(struct upstream_config, proxy_protocol),
+     .preset = "off", .choices = proxy_protocols,
+     .doc = "Whether connections begin with a PROXY header that tells the client's address; such "
+            "connections are not shared between clients."},
+    {"resolve", &option_duration, offsetof(struct upstream_config, resolve_us), .preset = "0",
+     .max = 86400000000,
+     .doc = "How often names are looked up again; 0 goes by the TTL of the answer."},
     {NULL},
 };
 
@@ -101,7 +100,8 @@ check_upstream(struct config_bind *b, void *object)
     struct upstream_config *u = object;
 
     if (u->servers.n == 0)
-        return config_bind_error(b, &u->servers, "list at least one, such as `servers: [10.0.0.1:8080]`",
+        return config_bind_error(b, &u->servers,
+                                 "list at least one, such as `servers: [10.0.0.1:8080]`",
                                  "the upstream has no servers");
     return true;
 }
@@ -130,13 +130,14 @@ upstream_url(struct slice to, struct slice *address)
     *address = slice_from(to, 7);
     if (address->n && address->at[address->n - 1] == '/')
         address->n--;
-    return slice_find(*address, '/') == SLICE_NOT_FOUND && address_split(*address, 80, &host, &port);
+    return slice_find(*address, '/') == SLICE_NOT_FOUND &&
+           address_split(*address, 80, &host, &port);
 }
 
 const struct option_object upstream_url_object = {
     .name = "upstream",
     .doc = "An upstream of one server that stands in a route as a URL.",
     .size = sizeof(struct upstream_config),
-    .options = upstream_url_options,
+    .options = upstream_options + NAMED_ONLY,
     .takes_defaults = true,
 };

@@ -2,8 +2,8 @@
 /*
  * upstream/registry.c - upstreams by name, and the fiber of each that looks names up.
  *
- * Everything here runs on the control thread.  Workers see only upstream.set, which is replaced as a
- * whole and retired when every worker has been through its loop.
+ * Everything here runs on the control thread.  Workers see only upstream.set, which is replaced as
+ * a whole and retired when every worker has been through its loop.
  */
 #include "base/map.h"
 #include "observe/log.h"
@@ -96,7 +96,8 @@ publish(struct upstream *u, struct server_set *set)
     (void) workers_each(close_idle_gone, free_pair, pair);
 }
 
-/* The server of this address that the upstream has already, or a new one; a reference either way. */
+/* The server of this address that the upstream has already, or a new one; a reference either
+ * way. */
 static struct server *
 find_or_make(struct upstream *u, const union address *address)
 {
@@ -174,8 +175,8 @@ add_name(struct building *b, struct slice host, uint16_t port, int64_t weight)
         b->unresolved = true;
         if (e != ERR_NOT_FOUND)
             keep_old(b, port, weight, old);
-        log_warning("name of a server does not resolve: %s upstream=%.*s name=%.*s", err_sentence(e),
-                    SLICE_ARG(b->upstream->name), SLICE_ARG(host));
+        log_warning("name of a server does not resolve: %s upstream=%.*s name=%.*s",
+                    err_sentence(e), SLICE_ARG(b->upstream->name), SLICE_ARG(host));
     }
     if (ttl_s < b->ttl_s)
         b->ttl_s = ttl_s;
@@ -261,7 +262,10 @@ wait_us(const struct resolution *r, uint32_t ttl_s)
 {
     if (r->config.resolve_us)
         return r->config.resolve_us;
-    return (uint64_t) (ttl_s < TTL_MIN_S ? TTL_MIN_S : ttl_s > TTL_MAX_S ? TTL_MAX_S : ttl_s) * 1000000u;
+    return (uint64_t) (ttl_s < TTL_MIN_S   ? TTL_MIN_S
+                       : ttl_s > TTL_MAX_S ? TTL_MAX_S
+                                           : ttl_s) *
+           1000000u;
 }
 
 static void

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * upstream/relay.c - the terminal of most chains: pick a server, send, receive; try another when that is safe.
+ * upstream/relay.c - the terminal of most chains: pick a server, send, receive; try another when
+ * that is safe.
  *
- * A failed attempt may be repeated on another server when the method is idempotent (RFC 9110 9.2.2) or the
- * server's application cannot have seen the request, and the request's body can be sent again.  A pooled
- * connection that turns out to be dead is replaced by a fresh one to the same server and not counted: a
- * stale connection never becomes an error.
+ * A failed attempt may be repeated on another server when the method is idempotent (RFC 9110 9.2.2)
+ * or the server's application cannot have seen the request, and the request's body can be sent
+ * again.  A pooled connection that turns out to be dead is replaced by a fresh one to the same
+ * server and not counted: a stale connection never becomes an error.
  */
 #include "upstream/relay.h"
 
@@ -107,7 +108,8 @@ refuse_no_server(struct upstream *u, struct exchange *x)
 
 /* ------------------------------------------------------------------ sending */
 
-/* Takes what is in memory already, so that small bodies travel with the head and can be sent again. */
+/* Takes what is in memory already, so that small bodies travel with the head and can be sent
+ * again. */
 static bool
 take_first(struct relay *r)
 {
@@ -261,12 +263,11 @@ attempt(struct relay *r, struct server *s, bool fresh, struct failure *f)
 {
     *f = (struct failure){0};
     r->x->relay.server = arena_copy(&r->x->arena, s->text);
-    if (!connect_to(r, s, fresh, f))
-        return false;
+    /* Counted before it is connected: a server that is slow to accept must not look idle. */
     server_hold(s);
     r->counted = s;
     atomic_fetch_add_explicit(&s->target.inflight, 1, memory_order_relaxed);
-    if (exchange_with(r, f))
+    if (connect_to(r, s, fresh, f) && exchange_with(r, f))
         return true;
     atomic_fetch_sub_explicit(&s->target.inflight, 1, memory_order_relaxed);
     server_release(take(&r->counted));
@@ -335,7 +336,8 @@ refuse(struct relay *r, const struct failure *f)
         refuse_client(r);
     } else if (r->pump.server_err == ERR_TIMEOUT) {
         fiber_uncancel(fiber_self());
-        exchange_refuse_limit(x, 504, REASON_RESPONSE_TIMEOUT, &x->timeouts->send_us, "timeouts.send");
+        exchange_refuse_limit(x, 504, REASON_RESPONSE_TIMEOUT, &x->timeouts->send_us,
+                              "timeouts.send");
     } else if (fiber_self()->cancelled != OK) {
         exchange_fault(x, REASON_CLIENT_GONE, ERR_CANCELLED, "while waiting for the server");
     } else if (f->limit) {
@@ -434,7 +436,8 @@ upstream_explain(struct upstream *u, const struct upstream_config *config, struc
     for (size_t i = 0; set && i < set->lb.n; i++)
         text_printf(out, "  server %.*s, weight %u, %s\n", SLICE_ARG(set->servers[i]->text),
                     set->lb.weights[i],
-                    atomic_load(&set->servers[i]->target.usable) ? "in use" : "resting after a failure");
+                    atomic_load(&set->servers[i]->target.usable) ? "in use"
+                                                                 : "resting after a failure");
     if (set && set->unresolved)
         text_literal(out, "  some names are not resolved\n");
 }

@@ -32,7 +32,8 @@ struct relay {
     struct server_conn             *conn;
     struct server                  *counted; /* its inflight counts us; NULL when not any more */
     /* The request's body: */
-    struct slice                    first;   /* pulled before the first attempt, can be sent again */
+    struct slice                    first;   /* pulled before the first
+                                              * attempt, can be sent again */
     bool                            whole;   /* ... and it is all there is */
     struct pump                     pump;
     struct fiber                   *main;    /* the one that the exchange runs on */
@@ -77,7 +78,8 @@ bool relay_pump_start(struct relay *r);
 /* Ends it if it has not ended, and waits for that. */
 void relay_pump_stop(struct relay *r);
 
-/* Reads response heads up to the final one and makes x->response.  False: failed, and *f says why. */
+/* Reads response heads up to the final one and makes x->response.  False: failed, and *f says
+ * why. */
 bool relay_read_response(struct relay *r, struct failure *f);
 /* Gives back what the relay holds; the connection too, when it can be used again. */
 void relay_release(struct relay *r);

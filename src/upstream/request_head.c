@@ -2,7 +2,8 @@
 /*
  * upstream/request_head.c - the request's head as the server gets it (RFC 9112 3, RFC 9110 7.6).
  *
- * Written anew from the checked message, never copied through: what the server reads is what we understood.
+ * Written anew from the checked message, never copied through: what the server reads is what we
+ * understood.
  */
 #include "upstream/relay.h"
 

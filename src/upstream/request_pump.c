@@ -2,8 +2,9 @@
 /*
  * upstream/request_pump.c - the request's body on a fiber of its own.
  *
- * A server may answer before it has read the request, and both may last for hours: so the body is pumped
- * beside the fiber that waits for the response.  Bodies that arrived whole with the head never get here.
+ * A server may answer before it has read the request, and both may last for hours: so the body is
+ * pumped beside the fiber that waits for the response.  Bodies that arrived whole with the head
+ * never get here.
  */
 #include "runtime/fiber.h"
 #include "upstream/relay.h"
@@ -89,7 +90,8 @@ run(void *arg)
     p->done = true;
     if (p->waiter)
         fiber_resume(p->waiter);
-    else if ((p->client_err != OK && p->client_err != ERR_CANCELLED) || p->server_err == ERR_TIMEOUT)
+    else if ((p->client_err != OK && p->client_err != ERR_CANCELLED) ||
+             p->server_err == ERR_TIMEOUT)
         /* The request cannot be completed: no sense in waiting for its answer. */
         fiber_cancel(r->main, ERR_CANCELLED);
 }

@@ -2,8 +2,9 @@
 /*
  * upstream/response.c - what the server answers: its head, and its body as a source that is pulled.
  *
- * Servers are not trusted: what two parsers could read differently is refused (502), never repaired.
- * The connection goes back to the pool with the last byte that is read, before the client has it all.
+ * Servers are not trusted: what two parsers could read differently is refused (502), never
+ * repaired.  The connection goes back to the pool with the last byte that is read, before the
+ * client has it all.
  */
 #include "runtime/fiber.h"
 #include "upstream/relay.h"
@@ -22,7 +23,8 @@ unread(const struct relay *r)
     return slice_of(r->buffer + r->start, r->end - r->start);
 }
 
-/* More bytes behind those that are there; the server may be silent while the request is still moving. */
+/* More bytes behind those that are there; the server may be silent while the request is still
+ * moving. */
 static enum err
 receive(struct relay *r, uint64_t silence_us)
 {
@@ -83,8 +85,8 @@ read_head(struct relay *r, struct h1_head *head, uint64_t silence_us, struct fai
         enum err e;
 
         if (r->end > r->start)
-            result = h1_parse_response(unread(r), &scanned, &limits, &r->x->arena, r->x->request.method,
-                                       head, &used, &fault);
+            result = h1_parse_response(unread(r), &scanned, &limits, &r->x->arena,
+                                       r->x->request.method, head, &used, &fault);
         if (result == H1_DONE) {
             r->start += used;
             return true;
@@ -201,7 +203,8 @@ static enum err
 refill(struct relay *r)
 {
     r->start = r->end = 0;
-    if (r->buffer_size == BUFFER_MEDIUM && (r->framing != H1_LENGTH || r->left > BUFFER_MEDIUM_BYTES) &&
+    if (r->buffer_size == BUFFER_MEDIUM &&
+        (r->framing != H1_LENGTH || r->left > BUFFER_MEDIUM_BYTES) &&
         r->body_bytes > BUFFER_MEDIUM_BYTES / 4) {
         char *large = buffer_take(BUFFER_LARGE);
 
@@ -271,8 +274,8 @@ read_trailers(struct relay *r)
     enum h1_fault fault;
 
     for (;;) {
-        enum h1_result result =
-            h1_parse_trailers(unread(r), &scanned, &limits, &r->x->arena, &r->trailers, &used, &fault);
+        enum h1_result result = h1_parse_trailers(unread(r), &scanned, &limits, &r->x->arena,
+                                                  &r->trailers, &used, &fault);
 
         if (result == H1_BAD)
             return malformed(r, fault);
@@ -428,7 +431,8 @@ relay_read_response(struct relay *r, struct failure *f)
     if (!fields_remove_hop_by_hop(&head.fields))
         return fail(f, REASON_RESPONSE_MALFORMED, ERR_MALFORMED, h1_fault_words(H1_BAD_CONNECTION));
     if (head.status == 101 && !slice_is_present(x->request.upgrade))
-        return fail(f, REASON_RESPONSE_MALFORMED, ERR_MALFORMED, "101 to a request without Upgrade");
+        return fail(f, REASON_RESPONSE_MALFORMED, ERR_MALFORMED,
+                    "101 to a request without Upgrade");
     x->times.first_byte_us = loop_now_us();
     x->response.status = head.status;
     x->response.version = 10 + head.minor;

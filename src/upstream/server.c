@@ -305,7 +305,8 @@ server_set_new(const struct server_entry *entries, size_t n, const struct lb_pol
         targets[i] = &entries[i].server->target;
         weights[i] = entries[i].weight;
     }
-    *set = (struct server_set){.lb = {n, targets, weights}, .servers = servers, .unresolved = unresolved};
+    *set = (struct server_set){
+        .lb = {n, targets, weights}, .servers = servers, .unresolved = unresolved};
     set->policy = policy->create(&set->lb);
     if (!set->policy) {
         server_set_free(set);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * upstream/server.h - one address of an upstream, its pooled connections, and sets of servers.  Private to the
- * room.
+ * upstream/server.h - one address of an upstream, its pooled connections, and sets of servers.
+ * Private to the room.
  */
 #ifndef UPSTREAM_SERVER_H
 #define UPSTREAM_SERVER_H

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * upstream/upstream.h - named groups of servers, and the terminal that relays an exchange to one of them.
+ * upstream/upstream.h - named groups of servers, and the terminal that relays an exchange to one of
+ * them.
  *
- * Lifetime  an upstream outlives snapshots: it is found again by its name, so that counters, health and
- *           pooled connections survive a reload.  What a snapshot says of it is applied when the
- *           snapshot is committed.
+ * Lifetime  an upstream outlives snapshots: it is found again by its name, so that counters, health
+ *           and pooled connections survive a reload.  What a snapshot says of it is applied when
+ *           the snapshot is committed.
  * Threads   registry, names and sets belong to the control thread; picking and relaying happens on
  *           workers, which see servers' shared state through atomics and have pools of their own.
  */
@@ -42,11 +43,12 @@ void upstreams_init(unsigned workers);
 /* Ends name look-ups and frees what nobody refers to; the workers have ended. */
 void upstreams_exit(void);
 
-/* The upstream of this name, made when there is none yet; a reference.  Control thread. NULL: out of memory. */
+/* The upstream of this name, made when there is none yet; a reference.  Control thread. NULL: out
+ * of memory. */
 struct upstream *upstream_get(struct slice name);
 void upstream_release(struct upstream *u);
-/* Makes `config` what the upstream is from now on, and starts looking up names.  Control thread, on its
- * loop.  The config is copied. */
+/* Makes `config` what the upstream is from now on, and starts looking up names.  Control thread, on
+ * its loop.  The config is copied. */
 enum err upstream_apply(struct upstream *u, const struct upstream_config *config);
 /* Every name of every upstream has been looked up at least once. */
 bool upstreams_settled(void);
@@ -61,7 +63,8 @@ struct upstream_terminal {
     struct upstream              *upstream;
     const struct upstream_config *config;
 };
-extern const struct middleware_ops upstream_relay; /* middleware.config: a struct upstream_terminal */
+extern const struct middleware_ops upstream_relay; /* middleware.config: a struct
+                                                    * upstream_terminal */
 
 /* Closes a connection that was handed out as x->response.tunnel. */
 void upstream_tunnel_close(struct sock *server);

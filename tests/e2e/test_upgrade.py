@@ -10,7 +10,7 @@ import websockets
 
 from support.client import Client
 from support.maitred import site
-from support.origin import serve_forever
+from support.origin import echoed, serve_forever
 from support.wait import eventually, seconds
 
 HANDSHAKE = [("Connection", "Upgrade"), ("Upgrade", "raw")]
@@ -201,6 +201,24 @@ def test_another_protocol_than_asked_for(stage):
     with Client(proxy.address) as client:
         client.request(fields=HANDSHAKE)
         assert client.response().status in (101, 502)
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "H2C", "h2c, raw", "HTTP/2.0", "TLS/1.0"])
+def test_no_tunnel_for_another_http(stage, protocol):
+    """Inside an h2c tunnel a client could ask for anything, past every route: such an upgrade is not asked for."""
+    origin = stage.origin()
+    proxy = stage.proxy(origin)
+    with Client(proxy.address) as client:
+        client.request(fields=[("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", protocol), ("HTTP2-Settings", "AAMAAABkAAQ")])
+        names = echoed(client.response())["by_name"]
+    assert "http2-settings" not in names and names.get("upgrade", ["raw"]) == ["raw"]
+
+
+def test_an_upgrade_in_http10_is_ignored(stage):
+    proxy = stage.proxy(stage.origin())
+    with Client(proxy.address) as client:
+        client.request(fields=HANDSHAKE, version="HTTP/1.0")
+        assert "upgrade" not in echoed(client.response())["by_name"]
 
 
 def test_the_end_passes_both_ways(stage):

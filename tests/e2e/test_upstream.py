@@ -76,7 +76,7 @@ def test_least_connections(stage):
     b = stage.origin(serve_forever(named), name="b")
     proxy = stage.proxy(a, b, upstream={"balance": "least_connections"}, workers=1)
     with Client(proxy.address) as held:
-        for _ in range(4):  # sooner or later it meets the slow server
+        for _ in range(64):  # sooner or later it meets the slow server
             held.request()
             eventually(lambda: a.requests or held.has_input())
             if a.requests:
@@ -152,6 +152,18 @@ def test_idempotent_requests_are_tried_elsewhere(stage, how, method):
             client.request(method, "/i")
             assert client.response(method).status == 200
     assert len(good.requests) == 6 and len(bad.requests) >= 1
+
+
+@pytest.mark.parametrize("size", [5, 5000, 2_000_000])
+def test_a_body_is_repeated_whole_or_not_at_all(stage, size):
+    bad, good = stage.origin(breaking("close")), stage.origin()
+    proxy = stage.proxy(bad, good, workers=1)
+    for _ in range(4):
+        response = get(proxy.address, method="PUT", body=b"x" * size)
+        assert response.status in ((200,) if size < 4096 else (200, 502))
+        if response.status == 200:
+            assert echoed(response)["length"] == size
+    assert all(hasattr(r, "length") for r in good.requests)
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])

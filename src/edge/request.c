@@ -62,6 +62,33 @@ goes_round(const struct fields *f)
 }
 
 static bool
+is_harmless(struct slice protocol)
+{
+    return !slice_starts_nocase(protocol, SLICE("h2")) &&
+           !slice_starts_nocase(protocol, SLICE("http")) &&
+           !slice_starts_nocase(protocol, SLICE("tls"));
+}
+
+/* A switch to another HTTP, or to TLS, would lead past all routes and middleware ("h2c smuggling",
+ * Bishop Fox 2020): these are left out, as RFC 9110 7.8 allows.  Absent when nothing is left. */
+static struct slice
+harmless_upgrade(struct exchange *x, struct slice upgrade)
+{
+    struct slice rest = upgrade, protocol, kept = {NULL, 0};
+    bool all = true;
+
+    while (slice_next_element(&rest, &protocol)) {
+        if (!is_harmless(protocol))
+            all = false;
+        else if (!kept.n)
+            kept = protocol;
+        else
+            kept = arena_printf(&x->arena, "%.*s, %.*s", SLICE_ARG(kept), SLICE_ARG(protocol));
+    }
+    return all ? upgrade : kept;
+}
+
+static bool
 make_target(struct serving *s)
 {
     struct request *q = &s->x.request;
@@ -107,7 +134,8 @@ request_make(struct serving *s)
     q->version = 10 + s->head.minor;
     q->fields = s->head.fields;
     q->fields.max += OUR_FIELDS;
-    q->upgrade = s->head.upgrade;
+    if (slice_is_present(s->head.upgrade))
+        q->upgrade = harmless_upgrade(x, s->head.upgrade);
     q->expect_continue = s->head.expect_continue;
     q->target.raw = s->head.target;
     x->client_address = s->facts.peer;

@@ -11,7 +11,7 @@ from support.client import Client, curl, get
 from support.maitred import sanitized
 from support.origin import echoed, serve_forever
 from support.wait import eventually, seconds, settled, volume
-from support.wire import Response, chunked, encode
+from support.wire import Closed, Response, chunked, encode
 
 MIB = 1 << 20
 SIZES = [0, 1, 100, 4095, 4096, 16384, 65536, 65537, 1 << 20, 5_000_001]
@@ -345,6 +345,39 @@ def test_an_answer_before_the_upload_ends(stage):
         client.send(b"0123456789" * 100)
         response = client.response()
         assert (response.status, response.body) == (413, b"too much")
+
+
+@pytest.mark.parametrize("pause", [0, 0.2])
+@pytest.mark.parametrize("field, part, rest", [
+    (("Content-Length", "10"), b"12345", b"67890"),
+    (("Transfer-Encoding", "chunked"), b"5\r\nhel", b"lo\r\n0\r\n\r\n"),
+    (("Transfer-Encoding", "chunked"), b"5\r\nhello\r\n", b"0\r\n\r\n"),
+], ids=["length", "inside a chunk", "between chunks"])
+def test_an_early_answer_and_then_the_rest(stage, field, part, rest, pause):
+    """A server that answers without waiting for the body: the connection goes on in step, or ends in good order."""
+
+    def script(conn):
+        while True:
+            request = conn.read_request(body=False)
+            conn.respond(200, body=b"early" if request.method == "POST" else b"next")
+            if request.method == "POST":
+                conn.read_body(request)
+
+    proxy = stage.proxy(stage.origin(script))
+    for _ in range(3):
+        with Client(proxy.address) as client:
+            client.request("POST", "/", [field], b"")
+            client.send(part)
+            response = client.response()
+            assert (response.status, response.body) == (200, b"early")
+            time.sleep(pause)
+            try:
+                client.send(rest)
+                client.request("GET", "/next")
+                after = client.read_until(b"next")
+                assert after.startswith(b"HTTP/1.1 200 ")
+            except (Closed, ConnectionError):
+                assert client.buffer == b""
 
 
 def test_many_downloads_at_once(stage):

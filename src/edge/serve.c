@@ -236,6 +236,8 @@ answer(struct serving *s, const struct listener_config *config)
         stay = false;
     if (!send_response(s, stay))
         return NEXT_ABORT;
+    /* A server that answered early leaves somebody behind who still reads the request for it. */
+    body_close(take(&s->x.response.body));
     all_read = client_body_finish(s);
     if (stay && !s->x.close_client && all_read)
         return NEXT_REQUEST;

@@ -75,7 +75,7 @@ enum sock_flags {
 /*
  * The two implementations.  Each starting function returns a result (>= 0, or -errno) when the
  * operation completed at once, without calling done(); else IO_PENDING, and done() is called later
- * from the loop's context.
+ * from the loop's context.  One operation a direction waits at a time: a second one gets -EBUSY.
  */
 struct loop_ops {
     const char *name;

@@ -240,6 +240,23 @@ TEST(one_fiber_reads_while_another_writes_the_same_socket)
     }
 }
 
+TEST(a_second_receive_beside_one_that_waits_is_refused)
+{
+    FOR_EACH_LOOP {
+        struct fiber *f;
+
+        open_pair();
+        f = fiber_start("first", receive_once, NULL);
+        loop_once(&loop, loop.now_us);
+        fiber_start("second", receive_once, NULL);
+        loop_once(&loop, loop.now_us);
+        EXPECT_EQ(receive_error, ERR_IO);
+        fiber_cancel(f, ERR_CANCELLED);
+        until_no_fiber();
+        close_pair();
+    }
+}
+
 static struct io parked;
 static int woken;
 

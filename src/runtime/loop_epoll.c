@@ -68,11 +68,10 @@ attach(struct sock *s)
 static ssize_t
 wait_reading(struct sock *s, struct io *io)
 {
-    int failed = attach(s);
+    int failed = s->reader ? -EBUSY : attach(s);
 
     if (failed)
         return failed;
-    CHECK(!s->reader);
     s->reader = io;
     io->sock = s;
     return IO_PENDING;
@@ -81,11 +80,10 @@ wait_reading(struct sock *s, struct io *io)
 static ssize_t
 wait_writing(struct sock *s, struct io *io)
 {
-    int failed = attach(s);
+    int failed = s->writer ? -EBUSY : attach(s);
 
     if (failed)
         return failed;
-    CHECK(!s->writer);
     s->writer = io;
     io->sock = s;
     return IO_PENDING;

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bench/c/origin.c - small, fast HTTP/1.1 origin server for the benchmarks.
+ *
+ *   origin PORT STATS_PORT
+ *
+ * One epoll thread, prebuilt responses: GET /s/SIZE is answered by SIZE bytes, anything else by 128.
+ * Keep-alive, pipelining and "Connection: close" are handled; requests have no bodies.  A connection
+ * to STATS_PORT gets one line of counters ("open= peak= accepted= requests=") and resets the peak.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    IN_MAX = 16384,
+    RESPONSES = 16,
+    EVENTS = 512,
+    SIZE_MAX_BYTES = 64 << 20,
+    SIZE_DEFAULT = 128
+};
+
+struct response {
+    long size;
+    bool closing;
+    char *data;
+    size_t len;
+};
+
+struct conn {
+    int fd;
+    struct response *out; /* being written, or NULL */
+    size_t out_off, in_len;
+    bool close_after, want_write, dead;
+    char in[IN_MAX + 1];
+};
+
+static struct response responses[RESPONSES];
+static size_t n_responses;
+static int ep;
+static long n_open, n_peak;
+static unsigned long long n_accepted, n_requests;
+static int listen_tag, stats_tag; /* their addresses tell the two listeners apart */
+
+static struct response *
+response_get(long size, bool closing)
+{
+    for (size_t i = 0; i < n_responses; i++) {
+        if (responses[i].size == size && responses[i].closing == closing)
+            return &responses[i];
+    }
+    if (n_responses == RESPONSES)
+        return &responses[0];
+    char head[256], date[64];
+    time_t now = time(NULL);
+    struct tm tm;
+    gmtime_r(&now, &tm);
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    int n = snprintf(head, sizeof head,
+                     "HTTP/1.1 200 OK\r\nServer: origin\r\nDate: %s\r\nContent-Type: text/plain\r\n"
+                     "%sContent-Length: %ld\r\n\r\n",
+                     date, closing ? "Connection: close\r\n" : "", size);
+    struct response *r = &responses[n_responses++];
+    *r = (struct response){.size = size, .closing = closing, .len = (size_t) n + (size_t) size};
+    r->data = malloc(r->len);
+    if (!r->data)
+        abort();
+    memcpy(r->data, head, (size_t) n);
+    memset(r->data + n, 'x', (size_t) size);
+    return r;
+}
+
+static void
+conn_close(struct conn *c)
+{
+    if (c->dead)
+        return;
+    c->dead = true;
+    close(c->fd);
+    n_open--;
+}
+
+static void
+want_write(struct conn *c, bool on)
+{
+    if (c->want_write == on)
+        return;
+    c->want_write = on;
+    struct epoll_event e = {.events = on ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = c};
+    epoll_ctl(ep, EPOLL_CTL_MOD, c->fd, &e);
+}
+
+/* Writes what is left of the response; true when that was all and the connection goes on. */
+static bool
+conn_flush(struct conn *c)
+{
+    while (c->out_off < c->out->len) {
+        ssize_t w = send(c->fd, c->out->data + c->out_off, c->out->len - c->out_off,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w < 0 && errno == EAGAIN) {
+            want_write(c, true);
+            return false;
+        }
+        if (w < 0) {
+            conn_close(c);
+            return false;
+        }
+        c->out_off += (size_t) w;
+    }
+    c->out = NULL;
+    want_write(c, false);
+    if (c->close_after)
+        conn_close(c);
+    return !c->dead;
+}
+
+static bool
+asks_to_close(const char *head)
+{
+    for (const char *p = strchr(head, '\n'); p; p = strchr(p, '\n')) {
+        p++;
+        if (strncasecmp(p, "connection:", 11) == 0) {
+            p += 11;
+            while (*p == ' ')
+                p++;
+            return strncasecmp(p, "close", 5) == 0;
+        }
+    }
+    return false;
+}
+
+/* Serves what is buffered, one response at a time. */
+static void
+conn_serve(struct conn *c)
+{
+    while (!c->dead && !c->out) {
+        char *end = memmem(c->in, c->in_len, "\r\n\r\n", 4);
+        if (!end) {
+            if (c->in_len == IN_MAX)
+                conn_close(c);
+            return;
+        }
+        *end = 0;
+        long size = SIZE_DEFAULT;
+        if (strncmp(c->in, "GET /s/", 7) == 0)
+            size = strtol(c->in + 7, NULL, 10);
+        if (size < 0 || size > SIZE_MAX_BYTES)
+            size = SIZE_DEFAULT;
+        c->close_after = asks_to_close(c->in);
+        size_t used = (size_t) (end + 4 - c->in);
+        c->in_len -= used;
+        memmove(c->in, c->in + used, c->in_len);
+        n_requests++;
+        c->out = response_get(size, c->close_after);
+        c->out_off = 0;
+        if (!conn_flush(c))
+            return;
+    }
+}
+
+static void
+conn_read(struct conn *c)
+{
+    if (c->in_len == IN_MAX)
+        return;
+    ssize_t r = recv(c->fd, c->in + c->in_len, IN_MAX - c->in_len, MSG_DONTWAIT);
+    if (r > 0) {
+        c->in_len += (size_t) r;
+        conn_serve(c);
+    } else if (r == 0 || (errno != EAGAIN && errno != EINTR)) {
+        conn_close(c);
+    }
+}
+
+static void
+accept_all(int listener)
+{
+    int fd, one = 1;
+    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+        struct conn *c = malloc(sizeof *c);
+        if (!c)
+            abort();
+        memset(c, 0, offsetof(struct conn, in));
+        c->fd = fd;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
+        epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
+        n_accepted++;
+        if (++n_open > n_peak)
+            n_peak = n_open;
+    }
+}
+
+static void
+tell_stats(int listener)
+{
+    int fd;
+    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+        char b[160];
+        int n = snprintf(b, sizeof b, "open=%ld peak=%ld accepted=%llu requests=%llu\n", n_open,
+                         n_peak, n_accepted, n_requests);
+        if (send(fd, b, (size_t) n, MSG_NOSIGNAL) == n)
+            n_peak = n_open;
+        close(fd);
+    }
+}
+
+static int
+listen_on(const char *port, void *tag)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t) strtoul(port, NULL, 10)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(fd, (struct sockaddr *) &at, sizeof at) || listen(fd, 4096)) {
+        perror("origin: bind");
+        exit(1);
+    }
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = tag};
+    epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
+    return fd;
+}
+
+static void
+conn_event(struct conn *c, uint32_t events)
+{
+    if (events & EPOLLOUT && c->out && conn_flush(c))
+        conn_serve(c);
+    if (!c->dead && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        conn_read(c);
+    if (c->dead)
+        free(c); /* closed, so that no later event of this round names it */
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct epoll_event ev[EVENTS];
+    struct rlimit limit;
+    if (argc != 3) {
+        fprintf(stderr, "usage: origin PORT STATS_PORT\n");
+        return 2;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    ep = epoll_create1(EPOLL_CLOEXEC);
+    int listener = listen_on(argv[1], &listen_tag), stats = listen_on(argv[2], &stats_tag);
+    for (;;) {
+        int n = epoll_wait(ep, ev, EVENTS, -1);
+        for (int i = 0; i < n; i++) {
+            if (ev[i].data.ptr == &listen_tag)
+                accept_all(listener);
+            else if (ev[i].data.ptr == &stats_tag)
+                tell_stats(stats);
+            else
+                conn_event(ev[i].data.ptr, ev[i].events);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The proxies that are measured: for each a configuration and how to start it.
+
+Binaries come from PATH; the environment variable of a peer overrides.  A peer that is not found is left out.
+All use one worker or thread, forward Host and X-Forwarded-For, keep connections on both sides, and log nothing
+unless a log is asked for.
+"""
+import dataclasses
+import functools
+import os
+import shutil
+import signal
+import subprocess
+
+import lib
+
+
+@dataclasses.dataclass
+class Ctx:
+    """What a configuration is made for."""
+    dir: str
+    port: int
+    origin: int
+    bin: str
+    hosts: int = 0          # virtual hosts, each setting X-Vhost; 0: one route for everything
+    log: bool = False       # access log in JSON to access.log in dir
+    reload: bool = False
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def names(self):
+        return [f'h{i}.bench.test' for i in range(self.hosts)]
+
+
+@dataclasses.dataclass
+class Launch:
+    argv: list
+    files: dict
+    reload: int             # the signal, sent to the process that was started
+
+
+@dataclasses.dataclass
+class Peer:
+    name: str
+    env: str
+    binary: str             # in PATH or below the checkout; None: only by the variable
+    config: object
+    version_flag: str = '-v'
+
+    @functools.cached_property
+    def bin(self):
+        path = os.environ.get(self.env) or (self.binary and shutil.which(self.binary, path=search_path()))
+        return os.path.abspath(path) if path and os.access(path, os.X_OK) else None
+
+    def version(self):
+        done = subprocess.run([self.bin, self.version_flag], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              stdin=subprocess.DEVNULL, check=False)
+        return (done.stdout.decode('utf-8', 'replace').strip().splitlines() or ['?'])[0][:90]
+
+
+def search_path():
+    """PATH, with sbin for users whose PATH lacks it."""
+    return os.environ.get('PATH', '') + ':/usr/sbin:/usr/local/sbin'
+
+
+def maitred(c):
+    user = ', user: root' if os.geteuid() == 0 else ''
+    conf = (f'process: {{workers: 1{user}}}\n'
+            f"listeners: [{{address: '127.0.0.1:{c.port}', idle_timeout: 300s}}]\n"
+            f"upstreams:\n  origin: {{servers: ['127.0.0.1:{c.origin}']}}\n")
+    if c.hosts:
+        conf += 'routes:\n' + ''.join(
+            f'  - {{host: {h}, use: [{{headers: {{request: {{set: {{X-Vhost: {h}}}}}}}}}], to: origin}}\n'
+            for h in c.names())
+    else:
+        conf += 'routes: [{to: origin}]\n'
+    if c.log:
+        conf += f"access_log: {{to: {c.path('access.log')}, format: json}}\n"
+    return Launch([c.bin, 'run', '-c', c.path('maitred.yaml')], {'maitred.yaml': conf}, signal.SIGHUP)
+
+
+NGINX = '''daemon off;
+worker_processes 1;
+{user}
+pid {dir}/nginx.pid;
+error_log {dir}/error.log error;
+worker_rlimit_nofile {nofile};
+events {{ worker_connections {conns}; }}
+http {{
+  {log}
+  sendfile on;
+  tcp_nodelay on;
+  keepalive_timeout 300s;
+  keepalive_requests 1000000000;
+  server_names_hash_max_size 65536;
+  server_names_hash_bucket_size 128;
+  client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
+  uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+  proxy_buffer_size 16k; proxy_buffers 16 16k; proxy_busy_buffers_size 64k; proxy_max_temp_file_size 0;
+  proxy_http_version 1.1;
+  proxy_set_header Connection "";
+  proxy_set_header Host $host;
+  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+  upstream origin {{ server 127.0.0.1:{origin}; keepalive 512; keepalive_requests 1000000000; }}
+{servers}}}
+'''
+
+# About what maitred's record says; written in blocks of 64 KiB, the usual way to make it cheap.
+NGINX_LOG = '''log_format bench escape=json '{"time":"$time_iso8601","client":"$remote_addr",'
+    '"connection":$connection,"method":"$request_method","scheme":"$scheme","host":"$host",'
+    '"target":"$request_uri","version":"$server_protocol","status":$status,"server":"$upstream_addr",'
+    '"request_bytes":$request_length,"response_bytes":$body_bytes_sent,"connected":"$upstream_connect_time",'
+    '"first_byte":"$upstream_header_time","total":$request_time,"user_agent":"$http_user_agent",'
+    '"referer":"$http_referer"}';
+  access_log %s bench buffer=64k flush=1s;'''
+
+
+def nginx(c):
+    if c.hosts:
+        # proxy_set_header in a location replaces all that is inherited.
+        servers = ''.join(
+            f'  server {{ listen 127.0.0.1:{c.port}{" backlog=4096" if i == 0 else ""}; server_name {h};\n'
+            f'    location / {{ proxy_set_header X-Vhost {h}; proxy_set_header Host $host;\n'
+            '      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n'
+            '      proxy_set_header Connection ""; proxy_pass http://origin; } }\n'
+            for i, h in enumerate(c.names()))
+    else:
+        servers = (f'  server {{ listen 127.0.0.1:{c.port} backlog=4096; server_name _;\n'
+                   '    location / { proxy_pass http://origin; } }\n')
+    conf = NGINX.format(dir=c.dir, origin=c.origin, servers=servers, nofile=lib.nofile(), conns=lib.nofile() - 500,
+                        user='user root;' if os.geteuid() == 0 else '',
+                        log=NGINX_LOG % c.path('access.log') if c.log else 'access_log off;')
+    return Launch([c.bin, '-p', c.dir, '-e', c.path('error.log'), '-c', c.path('nginx.conf')],
+                  {'nginx.conf': conf}, signal.SIGHUP)
+
+
+HAPROXY = '''global
+  maxconn {conns}
+  nbthread 1
+defaults
+  mode http
+  timeout client 300s
+  timeout server 300s
+  timeout connect 5s
+  timeout http-keep-alive 300s
+  option http-keep-alive
+  http-reuse always
+frontend f
+  bind 127.0.0.1:{port} backlog 4096
+  option forwardfor
+{hosts}  default_backend b
+backend b
+  server s 127.0.0.1:{origin}
+'''
+
+
+def haproxy(c):
+    files, hosts = {}, ''
+    if c.hosts:
+        files['hosts.map'] = ''.join(f'{h} {h}\n' for h in c.names())
+        hosts = ('  http-request set-header X-Vhost '
+                 f"%[req.hdr(host),field(1,:),lower,map_str({c.path('hosts.map')},none)]\n")
+    files['haproxy.cfg'] = HAPROXY.format(conns=(lib.nofile() - 500) // 2, port=c.port, origin=c.origin, hosts=hosts)
+    # -W: a master process, which can reload; elsewhere one process, as it is smaller.
+    return Launch([c.bin] + (['-W'] if c.reload else []) + ['-db', '-f', c.path('haproxy.cfg')], files, signal.SIGUSR2)
+
+
+BUILT = os.path.join(os.path.dirname(lib.HERE), 'build', 'maitred')
+
+PEERS = [
+    Peer('maitred', 'MAITRED', BUILT, maitred, 'version'),
+    Peer('nginx', 'NGINX', 'nginx', nginx),
+    Peer('haproxy', 'HAPROXY', 'haproxy', haproxy),
+    Peer('nginx-new', 'NGINX_NEW', None, nginx),
+    Peer('haproxy-new', 'HAPROXY_NEW', None, haproxy),
+]

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * runtime/file.h - files, for code on fibers.  The disk may be slow or gone: it is a thread of the pool that waits for
- * it, never a worker.
+ * runtime/file.h - files, for code on fibers.  The disk may be slow or gone: it is a thread of the
+ * pool that waits for it, never a worker.
  */
 #ifndef RUNTIME_FILE_H
 #define RUNTIME_FILE_H
@@ -9,7 +9,8 @@
 #include "base/err.h"
 #include "base/text.h"
 
-/* The whole of a regular file into out, whose bound is the limit: ERR_LIMIT when it is longer.  Waits. */
+/* The whole of a regular file into out, whose bound is the limit: ERR_LIMIT when it is longer.
+ * Waits. */
 enum err file_read(const char *path, struct text *out);
 /* Up to room bytes from an offset of an open file; *got is 0 at its end.  Waits. */
 enum err file_read_at(int fd, void *at, size_t room, uint64_t offset, size_t *got);

@@ -123,6 +123,7 @@ TEST(shares_follow_the_weights_within_one_percent)
         for (int i = 0; i < PICKS; i++) {
             size_t at = pick(&g, NULL);
 
+            EXPECT(at < MOST);
             /* Work that never ends: least_connections sees all of it. */
             g.targets[at].inflight++;
         }

@@ -17,7 +17,6 @@
 #include "http/message.h"
 
 struct body;
-struct sock;
 
 #define BODY_LENGTH_UNKNOWN (-1)
 
@@ -25,13 +24,6 @@ struct body_ops {
     /* OK: *chunk has at least one byte.  ERR_END: the body is complete (trailers are there now).
      * Any other error: it broke off, and stays so. */
     enum err (*next)(struct body *b, struct slice *chunk);
-    /*
-     * Optional: move up to max bytes straight to a socket, without their passing through our memory
-     * (splice).  OK with *moved > 0; ERR_END as above; ERR_UNSUPPORTED: use next() from here on.
-     * Send errors of `to` are told apart from the source's by *to_failed.
-     */
-    enum err (*move)(struct body *b, struct sock *to, uint64_t max, uint64_t deadline_us,
-                     uint64_t *moved, bool *to_failed);
     /* Called exactly once, after which the body is gone.  What was not pulled is discarded. */
     void (*close)(struct body *b);
 };

@@ -101,7 +101,9 @@ def blow(proxy, dice, until):
                 if fate < 0.5:
                     client.shutdown_write()
                 client.read_all()
-        except (Closed, ConnectionError, BrokenPipeError):
+        except TimeoutError:
+            raise  # the proxy neither answers nor closes
+        except (Closed, OSError):
             pass
 
 

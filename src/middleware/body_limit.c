@@ -69,25 +69,6 @@ counted_next(struct body *b, struct slice *chunk)
     return OK;
 }
 
-/* Splicing cannot look one byte ahead, so the last step, from nothing left to the end, is
- * next()'s. */
-static enum err
-counted_move(struct body *b, struct sock *to, uint64_t max, uint64_t deadline_us, uint64_t *moved,
-             bool *to_failed)
-{
-    struct counted *c = counted_of(b);
-    enum err err;
-
-    if (c->left == 0)
-        return ERR_UNSUPPORTED;
-    err = c->inner->ops->move(c->inner, to, max < c->left ? max : c->left, deadline_us, moved,
-                              to_failed);
-    if (err != OK)
-        return passed_on(c, err);
-    c->left -= *moved;
-    return OK;
-}
-
 static void
 counted_close(struct body *b)
 {
@@ -95,11 +76,6 @@ counted_close(struct body *b)
 }
 
 static const struct body_ops counted_ops = {.next = counted_next, .close = counted_close};
-static const struct body_ops counted_move_ops = {
-    .next = counted_next,
-    .move = counted_move,
-    .close = counted_close,
-};
 
 /* NULL when out of memory. */
 static struct counted *
@@ -109,7 +85,7 @@ count(struct body *inner, struct exchange *x, const struct body_limit *limit)
 
     if (!c)
         return NULL;
-    c->body.ops = inner->ops->move ? &counted_move_ops : &counted_ops;
+    c->body.ops = &counted_ops;
     c->body.length = inner->length;
     c->inner = inner;
     c->x = x;

@@ -31,23 +31,6 @@ chunks_next(struct body *b, struct slice *chunk)
     return OK;
 }
 
-/* Moves as much as it may. */
-static enum err
-chunks_move(struct body *b, struct sock *to, uint64_t max, uint64_t deadline_us, uint64_t *moved,
-            bool *to_failed)
-{
-    struct chunks *c = container_of(b, struct chunks, body);
-
-    (void) to;
-    (void) deadline_us;
-    *to_failed = false;
-    if (c->rest.n == 0)
-        return chunks_next(b, NULL);
-    *moved = c->rest.n < max ? c->rest.n : max;
-    c->rest = slice_from(c->rest, (size_t) *moved);
-    return OK;
-}
-
 static void
 chunks_close(struct body *b)
 {
@@ -55,14 +38,8 @@ chunks_close(struct body *b)
 }
 
 static const struct body_ops chunks_ops = {.next = chunks_next, .close = chunks_close};
-static const struct body_ops moving_ops = {
-    .next = chunks_next,
-    .move = chunks_move,
-    .close = chunks_close,
-};
 
-/* Terminals: one pulls the whole body and says how long it was, the others answer before or move
- * it. */
+/* Terminals: one pulls the whole body and says how long it was, the other answers before. */
 static uint64_t      pulled;
 static enum err      last;
 static struct fields *trailers_seen;
@@ -92,22 +69,6 @@ answer_early(const struct middleware *self, struct exchange *exchange)
     EXPECT_EQ(body_next(exchange->request.body, &chunk), ERR_LIMIT);
 }
 
-static void
-answer_after_move(const struct middleware *self, struct exchange *exchange)
-{
-    struct body *b = exchange->request.body;
-    bool to_failed;
-    uint64_t moved;
-    struct slice chunk;
-
-    (void) self;
-    for (pulled = 0; (last = b->ops->move(b, NULL, 1000, 0, &moved, &to_failed)) == OK;)
-        pulled += moved;
-    if (last == ERR_UNSUPPORTED)
-        last = body_next(b, &chunk);
-    testing_answer(exchange, last == ERR_END ? 200 : 502, "", "");
-}
-
 static const struct middleware_ops pulling = {
     .options = {.name = "pulling", .doc = "Pulls the body."},
     .handle = answer_after_body,
@@ -116,11 +77,6 @@ static const struct middleware_ops hasty = {
     .options = {.name = "hasty", .doc = "Answers whatever the body does."},
     .handle = answer_early,
 };
-static const struct middleware_ops moving = {
-    .options = {.name = "moving", .doc = "Moves the body."},
-    .handle = answer_after_move,
-};
-
 static bool
 run(const char *item, const char *text, const struct body_ops *ops,
     const struct middleware_ops *terminal)
@@ -207,18 +163,6 @@ TEST(nothing_is_nothing)
     done();
     EXPECT(run("body_limit: 0", "1", &chunks_ops, &pulling));
     EXPECT_EQ(x->response.status, 413);
-    done();
-}
-
-TEST(bytes_that_are_moved_count_too)
-{
-    EXPECT(run("body_limit: 12", "123456789012", &moving_ops, &moving));
-    EXPECT_EQ(x->response.status, 200);
-    EXPECT_EQ(pulled, 12);
-    done();
-    EXPECT(run("body_limit: 11", "123456789012", &moving_ops, &moving));
-    EXPECT_EQ(x->response.status, 413);
-    EXPECT_EQ(pulled, 11);
     done();
 }
 

@@ -106,10 +106,11 @@ def row(samples, peers, sample, work, limits):
 
 def notes(samples):
     """What makes a figure doubtful."""
+    noisy = [f'{peer} {sample}' for (peer, sample), records in sorted(samples.by.items())
+             if sum(r.get('noise', 0) < lib.DISTURBED for r in records) < min(2, len(records))]
+    if noisy:
+        yield 'disturbed by other processes, measure again: ' + ', '.join(noisy)
     for (peer, sample), records in sorted(samples.by.items()):
-        noisy = sum(r.get('noise', 0) >= lib.DISTURBED for r in records)
-        if noisy:
-            yield f'{peer}, {sample}: {noisy} of {len(records)} samples disturbed by other processes'
         bad = sum(r.get('bad_status', 0) + r.get('socket_errors', 0) + r.get('failed', 0) for r in records)
         if bad:
             yield f'{peer}, {sample}: {bad} errors'

@@ -98,7 +98,10 @@ def row(samples, peers, sample, work, limits):
     if 'at most' in limits:
         reached = None if ours is None else ours <= limit
     else:
-        reached = all(ratio <= most for _, ratio, most in ratios) if ratios else None
+        # Without one of the peers that it is measured by, a target can be missed but not reached.
+        enough = 'own' in limits or all(any(n.startswith(f) for n, _, _ in ratios) for f in limits if f != 'best')
+        missed = any(ratio > most for _, ratio, most in ratios)
+        reached = False if missed else True if ratios and enough else None
     return [work, target, *(cell(samples, p, sample, field, unit, other) for p in peers),
             ', '.join(f'{ratio:.2f} {name}' for name, ratio, _ in ratios) or '-',
             '-' if reached is None else 'yes' if reached else '**no**']

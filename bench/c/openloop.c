@@ -9,8 +9,8 @@
  * With TICK_US the due times are rounded up to multiples of it (small bursts), which spares the
  * generator a timer per request; with 0 they are evenly spaced.  Request k prefers connection k mod
  * CONNS and takes any idle one otherwise; when all are busy it waits.  A connection that the peer
- * closes while idle is opened again and only counted ("reopened"); one lost with a request in flight
- * is a failure.  Prints one line of key=value pairs; latencies in microseconds.
+ * closes while idle is opened again and only counted ("reopened"); one lost with a request in
+ * flight is a failure.  Prints one line of key=value pairs; latencies in microseconds.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -4,9 +4,10 @@
  *
  *   origin PORT STATS_PORT
  *
- * One epoll thread, prebuilt responses: GET /s/SIZE is answered by SIZE bytes, anything else by 128.
- * Keep-alive, pipelining and "Connection: close" are handled; requests have no bodies.  A connection
- * to STATS_PORT gets one line of counters ("open= peak= accepted= requests=") and resets the peak.
+ * One epoll thread, prebuilt responses: GET /s/SIZE is answered by SIZE bytes, anything else by
+ * 128.  Keep-alive, pipelining and "Connection: close" are handled; requests have no bodies.  A
+ * connection to STATS_PORT gets one line of counters ("open= peak= accepted= requests=") and resets
+ * the peak.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -21,7 +21,7 @@ import yaml
 
 from support import process
 from support.ports import free_port
-from support.wait import SLOW, eventually, seconds
+from support.wait import eventually, seconds
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.path.abspath(os.environ.get("MAITRED", os.path.join(ROOT, "build", "maitred")))
@@ -300,4 +300,4 @@ class Maitred:
         process.reset_peak(self.worker)
 
 
-__all__ = ["BINARY", "ROOT", "SLOW", "Maitred", "address_of", "command", "folder", "sanitized", "site", "to_yaml"]
+__all__ = ["BINARY", "ROOT", "Maitred", "address_of", "command", "folder", "sanitized", "site", "to_yaml"]

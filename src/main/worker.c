@@ -304,6 +304,16 @@ hand_over(struct process *p, struct app *a)
     return true;
 }
 
+/* What is read at start only must not look as if it had been changed. */
+static void
+warn_of_restart(const struct process_config *old, const struct process_config *now)
+{
+    if (!slice_eq(old->workers, now->workers) || !slice_eq(old->user, now->user) ||
+        old->max_connections != now->max_connections)
+        log_answer(LOG_LEVEL_WARNING,
+                   "process.workers, user and max_connections take effect at the next start");
+}
+
 static void
 reload(struct process *p)
 {
@@ -315,6 +325,7 @@ reload(struct process *p)
         log_answer(LOG_LEVEL_ERROR, "configuration unchanged: the new one has errors");
         return;
     }
+    warn_of_restart(&p->app->settings->process, &a->settings->process);
     app_apply(a);
     if (hand_over(p, a))
         log_answer(LOG_LEVEL_INFO, "configuration loaded routes=%zu upstreams=%zu listeners=%zu",

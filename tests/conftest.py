@@ -2,7 +2,9 @@
 """Fixtures of the end-to-end tests; everything they start, they stop."""
 import contextlib
 import os
+import resource
 import shutil
+import socket
 import sys
 
 import pytest
@@ -11,6 +13,11 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from support.maitred import BINARY, Maitred, folder, site  # noqa: E402
 from support.origin import Origin  # noqa: E402
+
+
+# Thousands of connections at once need more than the usual 1024 descriptors.
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(_soft, min(_hard, 16384)), _hard))
 
 
 def pytest_report_header():
@@ -62,3 +69,21 @@ def module_stage():
     """For tables of small cases that share a proxy."""
     with contextlib.ExitStack() as stack:
         yield Stage(stack)
+
+
+@pytest.fixture
+def deaf():
+    """An address whose backlog is full: connecting to it takes for ever."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    fillers = []
+    for _ in range(4):
+        filler = socket.socket()
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+        fillers.append(filler)
+    yield "127.0.0.1:%d" % listener.getsockname()[1]
+    for filler in fillers:
+        filler.close()
+    listener.close()

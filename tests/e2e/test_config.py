@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from support.client import get
-from support.maitred import ROOT, Maitred, command, folder
+from support.maitred import ROOT, Maitred, command
 from support.origin import echoed
 
 GOOD = """\
@@ -64,11 +64,11 @@ access_log:
 
 
 @pytest.fixture
-def write():
+def write(stage):
     """Writes site.yaml into a new folder; gives its path."""
 
     def make(text, name="site.yaml", path=None):
-        path = path or folder()
+        path = path or stage.folder()
         with open(os.path.join(path, name), "w") as file:
             file.write(text)
         return os.path.join(path, name)
@@ -269,15 +269,15 @@ routes:
         assert get(proxy.address, "/" + "x" * 1100).status == 414
 
 
-def test_a_mistake_in_an_included_file_is_found_there(write):
-    path = folder()
+def test_a_mistake_in_an_included_file_is_found_there(stage, write):
+    path = stage.folder()
     write("routes:\n  - {pathh: /x}\n", "part.yaml", path)
     done = check(write("include: part.yaml\nlisteners: [{address: ':1'}]\n", path=path))
     assert done.returncode == 2 and re.search(r"part\.yaml:2:6: error: .*pathh", done.stderr), done.stderr
 
 
-def test_includes_that_go_in_circles(write):
-    path = folder()
+def test_includes_that_go_in_circles(stage, write):
+    path = stage.folder()
     write("include: site.yaml\n", "part.yaml", path)
     done = check(write("include: part.yaml\n", path=path))
     assert done.returncode == 2, done

@@ -3,7 +3,6 @@
 Deadlines: each has its status, its reason in the log and in Proxy-Status, and the log names the option
 that fired and where it is set.
 """
-import socket
 import threading
 import time
 
@@ -154,25 +153,6 @@ def test_progress_of_the_upload_counts(stage):
             time.sleep(0.4)
             client.send(b"x")
         assert client.response().status == 200
-
-
-@pytest.fixture
-def deaf():
-    """An address whose backlog is full: connecting to it takes for ever."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(0)
-    fillers = []
-    for _ in range(4):
-        filler = socket.socket()
-        filler.setblocking(False)
-        filler.connect_ex(listener.getsockname())
-        fillers.append(filler)
-    time.sleep(0.1)
-    yield "127.0.0.1:%d" % listener.getsockname()[1]
-    for filler in fillers:
-        filler.close()
-    listener.close()
 
 
 def test_connect_timeout(stage, deaf):

@@ -87,6 +87,19 @@ def test_least_connections(stage):
         assert held.response().status == 200
 
 
+def test_least_connections_counts_those_that_are_being_made(stage, deaf):
+    """A server that does not even accept must not look like an idle one."""
+    good = stage.origin(serve_forever(named), name="good")
+    proxy = stage.proxy(deaf, good, upstream={"balance": "least_connections"}, timeouts={"connect": "30s"}, workers=1)
+    with Client(proxy.address) as held:
+        for _ in range(64):  # sooner or later it meets the deaf server
+            held.request()
+            if held.is_silent(0.5):
+                break
+            assert held.response().status == 200
+        assert served_by(proxy, 20) == ["good"] * 20
+
+
 def test_random(stage, three):
     counts = Counter(served_by(stage.proxy(*three, upstream={"balance": "random"}), 150))
     assert set(counts) == set("abc") and min(counts.values()) >= 15, counts

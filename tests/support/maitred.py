@@ -221,6 +221,7 @@ class Maitred:
     def stop(self):
         """SIGTERM, and what must hold for every run."""
         if self.popen is None:
+            self.clean()
             return
         try:
             if self.popen.poll() is None and self.worker is not None and not self.worker_may_die:

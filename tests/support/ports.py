@@ -2,35 +2,30 @@
 """Free TCP ports that stay ours.
 
 The proxy listens with SO_REUSEPORT, so two tests that guessed the same port would silently share its
-connections.  A locked file per port, kept open until this process ends, makes the choice exclusive
-among all test processes of a user; the range lies below the kernel's ephemeral ports.
+connections.  An abstract Unix socket per port, bound until this process ends, makes the choice
+exclusive among all test processes; the range lies below the kernel's ephemeral ports.
 """
-import fcntl
-import os
 import random
 import socket
-import tempfile
 
 _FIRST, _LAST = 10240, 32000
-_folder = os.path.join(tempfile.gettempdir(), f"maitred-ports-{os.getuid()}")
 _held = []
 
 
 def free_port():
     """A port on which nobody listens, reserved for this process."""
-    os.makedirs(_folder, exist_ok=True)
     for _ in range(1000):
         port = random.randint(_FIRST, _LAST)
-        lock = open(os.path.join(_folder, str(port)), "w")
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            claim.bind(f"\0maitred-test-port-{port}")
         except OSError:
-            lock.close()
+            claim.close()
             continue
         if _can_bind(port):
-            _held.append(lock)
+            _held.append(claim)
             return port
-        lock.close()
+        claim.close()
     raise RuntimeError("no free port")
 
 

@@ -48,7 +48,7 @@ was_tried(const struct tried *t, const struct server *s)
 }
 
 static struct server *
-pick_from(const struct server_set *set, const struct exchange *x, const bool *tried)
+pick_from(const struct server_set *set, const bool *tried)
 {
     struct lb_ask ask = {
         .entropy = dice_next(&loop_self()->dice),
@@ -57,7 +57,6 @@ pick_from(const struct server_set *set, const struct exchange *x, const bool *tr
     };
     size_t i = set->policy->ops->pick(set->policy, &ask);
 
-    (void) x;
     /* All are resting after failures: better to try one than to refuse. */
     if (i == LB_NONE && set->lb.n) {
         size_t start = ask.entropy % set->lb.n;
@@ -89,7 +88,7 @@ pick(struct upstream *u, struct exchange *x, const struct tried *t)
         for (size_t i = 0; i < set->lb.n; i++)
             flags[i] = was_tried(t, set->servers[i]);
     }
-    s = pick_from(set, x, flags);
+    s = pick_from(set, flags);
     if (s)
         server_hold(s);
     return s;

@@ -99,7 +99,8 @@ warn_unused(struct app *a, struct config_report *report)
 
     for (size_t i = 0; i < a->settings->upstreams.n; i++)
         if (!find_upstream(a, u[i].name))
-            config_report_add(report, CONFIG_WARNING, config_where(a->snapshot.config, &u[i]), NULL,
+            config_report_add(report, CONFIG_WARNING,
+                              config_where_object(a->snapshot.config, &u[i]), NULL,
                               "no route uses the upstream `%.*s`", SLICE_ARG(u[i].name));
 }
 

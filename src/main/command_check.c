@@ -185,6 +185,7 @@ static void
 explain_answer(const struct app *a, struct exchange *x, struct text *out)
 {
     const struct middleware *last;
+    struct config_mark place;
 
     text_literal(out, "routes tried, in their order:\n");
     route_explain(a->snapshot.routes, x, out);
@@ -193,8 +194,9 @@ explain_answer(const struct app *a, struct exchange *x, struct text *out)
         text_literal(out, "no route matches: 404 (no_route)\n");
         return;
     }
-    text_printf(out, "route %.*s (%.*s)\n", SLICE_ARG(x->route->name),
-                SLICE_ARG(config_where_text(a->snapshot.config, x->route, &x->arena)));
+    place = config_where_object(a->snapshot.config, x->route);
+    text_printf(out, "route %.*s (%.*s:%u:%u)\n", SLICE_ARG(x->route->name),
+                SLICE_ARG(a->snapshot.config->files[place.file].path), place.line, place.column);
     x->chain = x->next = x->route->chain;
     explain_chain(x, out);
     explain_timeouts(x, out);

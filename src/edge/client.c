@@ -253,20 +253,14 @@ receive(struct client_conn *c)
 bool
 client_has_more(struct client_conn *c, bool *ended)
 {
-    ssize_t n;
+    ssize_t n = sock_recv_now(&c->sock, c->buffer, BUFFER_SMALL_BYTES);
 
-    *ended = false;
-    if (!(c->sock.flags & SOCK_READABLE))
+    *ended = n <= 0 && n != IO_PENDING;
+    if (n <= 0)
         return false;
-    n = recv(c->sock.fd, c->buffer, BUFFER_SMALL_BYTES, MSG_DONTWAIT);
-    if (n > 0) {
-        c->start = 0;
-        c->end = (uint32_t) n;
-        return true;
-    }
-    *ended = n == 0 || errno != EAGAIN;
-    c->sock.flags &= (uint8_t) ~SOCK_READABLE;
-    return false;
+    c->start = 0;
+    c->end = (uint32_t) n;
+    return true;
 }
 
 static void
@@ -565,10 +559,4 @@ edge_free(struct edge *e)
     if (e->spare_fd >= 0)
         close(e->spare_fd);
     free(e);
-}
-
-const struct edge_counters *
-edge_counters(const struct edge *e)
-{
-    return &e->counters;
 }

@@ -76,6 +76,5 @@ bool edge_is_empty(const struct edge *e);
 /* Ends what is left at once. */
 void edge_cut(struct edge *e);
 void edge_free(struct edge *e);
-const struct edge_counters *edge_counters(const struct edge *e);
 
 #endif

@@ -37,7 +37,6 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_SERVER, BLAME_PROXY, BLAME_CONFIG
       "no route matches the request")                                                              \
     X(REASON_NOT_ALLOWED, "not_allowed", BLAME_CLIENT, "http_request_denied",                      \
       "the client's address may not use this route")                                               \
-    X(REASON_RATE_LIMIT, "rate_limit", BLAME_CLIENT, "http_request_denied", "too many requests")   \
     X(REASON_LOOP, "loop", BLAME_CONFIGURATION, "proxy_loop_detected",                             \
       "the request has been through this proxy already")                                           \
     X(REASON_RESPOND, "respond", BLAME_NOBODY, "", "the route answers by itself")                  \

@@ -18,7 +18,7 @@
  *         scheme: https
  *         listener: public
  *         when: method in [GET, HEAD]
- *         use: [compress, {rate_limit: {rate: 100/s}}]
+ *         use: [request_id, {body_limit: 1MiB}]
  *         to: app
  *         errors: {404: {file: /srv/404.html}, 503: {text: "Back soon.", type: text/plain}}
  *

@@ -44,17 +44,6 @@ workers_leave(struct loop *l)
     pthread_mutex_unlock(&workers.lock);
 }
 
-size_t
-workers_count(void)
-{
-    size_t n;
-
-    pthread_mutex_lock(&workers.lock);
-    n = workers.n;
-    pthread_mutex_unlock(&workers.lock);
-    return n;
-}
-
 static void
 come_home(struct message *m)
 {

@@ -17,7 +17,6 @@ enum { WORKERS_MAX = 128 };
 /* Called by each worker's thread once its loop stands, and before the loop ends. */
 void workers_join(struct loop *l);
 void workers_leave(struct loop *l);
-size_t workers_count(void);
 
 /* run(arg) in the context of every worker's loop, then then(arg) in that of the calling loop (which
  * need not be a worker itself).  then may be NULL.  False when out of memory: nothing happens. */

@@ -92,6 +92,24 @@ sock_recv(struct sock *s, void *at, size_t room, uint64_t deadline_us, size_t *g
     return n == 0 ? ERR_END : error_of(&w, n);
 }
 
+ssize_t
+sock_recv_now(struct sock *s, void *at, size_t room)
+{
+    ssize_t n;
+
+    if (!(s->flags & SOCK_READABLE))
+        return IO_PENDING;
+    do
+        n = recv(s->fd, at, room, MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno != EAGAIN)
+        return -errno;
+    /* Empty now, until the next edge; but once the end was announced no edge will come. */
+    if (n < 0 || ((size_t) n < room && !(s->flags & SOCK_HANGUP)))
+        s->flags &= (uint8_t) ~SOCK_READABLE;
+    return n < 0 ? IO_PENDING : n;
+}
+
 /* Drops the first n bytes; how many vectors are left. */
 static int
 consume(struct iovec **iov, int count, size_t n)

@@ -12,6 +12,9 @@
 
 /* At least one byte in *got, or ERR_END: the peer has finished sending. */
 enum err sock_recv(struct sock *s, void *at, size_t room, uint64_t deadline_us, size_t *got);
+/* What is there already, without waiting: bytes > 0, 0 (the end), IO_PENDING (nothing now) or
+ * -errno.  In any context. */
+ssize_t sock_recv_now(struct sock *s, void *at, size_t room);
 /* All of it; each time the peer takes some, the deadline starts anew from progress_us. iov is
  * consumed. */
 enum err sock_send(struct sock *s, struct iovec *iov, int n, uint64_t progress_us);

@@ -7,7 +7,8 @@
  */
 #include "runtime/tunnel.h"
 
-#include <errno.h>
+#include "runtime/sock.h"
+
 #include <sys/socket.h>
 
 static void read_more(struct tunnel_way *w);
@@ -113,19 +114,14 @@ receive(struct tunnel_way *w)
         finish(w->tunnel, ERR_NO_MEMORY);
         return RECEIVED_END;
     }
-    n = recv(w->from->fd, w->buffer, BUFFER_SMALL_BYTES, MSG_DONTWAIT);
+    n = sock_recv_now(w->from, w->buffer, BUFFER_SMALL_BYTES);
     if (n > 0) {
-        /* A short read has emptied the socket; the next edge tells of more. */
-        if ((size_t) n < BUFFER_SMALL_BYTES && !(w->from->flags & SOCK_HANGUP))
-            w->from->flags &= (uint8_t) ~SOCK_READABLE;
         w->held = (struct iovec){w->buffer, (size_t) n};
         return RECEIVED_BYTES;
     }
     buffer_give(w->size, take(&w->buffer));
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-        w->from->flags &= (uint8_t) ~SOCK_READABLE;
+    if (n == IO_PENDING)
         return RECEIVED_NOTHING;
-    }
     if (n == 0)
         end_way(w);
     else

@@ -20,12 +20,6 @@ upstreams_init(unsigned n)
     workers = n;
 }
 
-unsigned
-server_workers(void)
-{
-    return workers;
-}
-
 struct server *
 server_new(const union address *address)
 {

@@ -42,9 +42,6 @@ struct upstream {
     bool                         settled;    /* names have been looked up once */
 };
 
-/* The number of workers, as given to upstreams_init(). */
-unsigned server_workers(void);
-
 struct server *server_new(const union address *address);
 void server_hold(struct server *s);
 void server_release(struct server *s);

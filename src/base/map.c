@@ -23,6 +23,12 @@ hash_bytes(struct slice s)
 }
 
 uint64_t
+hash_stable(struct slice s)
+{
+    return XXH3_64bits(s.at, s.n);
+}
+
+uint64_t
 hash_bytes_nocase(struct slice s)
 {
     char lower[256];

@@ -11,7 +11,8 @@
  *            checked.
  * Errors     all of them at once, in a report; each with file:line:column, the line, a caret and,
  *            where one is likely, a suggestion.
- * Lifetime   everything a loaded configuration points at lives in its arena until config_free().
+ * Lifetime   everything a loaded configuration points at lives in its arena until the last
+ *            reference is given back by config_free().
  * Threads    loading happens on one thread; what was loaded is never changed, any thread reads.
  */
 #ifndef CONFIG_CONFIG_H
@@ -21,6 +22,7 @@
 #include "base/slice.h"
 #include "base/text.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 struct option_object;
@@ -119,6 +121,7 @@ struct config_marks {
 };
 
 struct config {
+    _Atomic uint32_t            refs;
     struct arena                arena;
     const struct option_object *type;
     void                       *root;   /* a struct as `type` describes it */
@@ -141,6 +144,9 @@ struct config *config_load_file(const char *path, const struct option_object *ty
 struct config *config_load_text(const char *name, struct slice text,
                                 const struct option_object *type,
                                 const struct config_source *source, struct config_report *report);
+/* One more reference: for what must outlive the snapshot.  c itself. */
+struct config *config_hold(struct config *c);
+/* Gives a reference back; with the last one everything goes.  NULL: nothing happens. */
 void config_free(struct config *c);
 
 /* Where the value of an option was set, given the address of its field in the bound struct; line 0

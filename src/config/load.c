@@ -13,15 +13,23 @@ config_new(const struct option_object *type)
 
     if (!c)
         return NULL;
+    c->refs = 1;
     c->type = type;
     arena_init(&c->arena, NULL, 0, CONFIG_ARENA_MAX);
+    return c;
+}
+
+struct config *
+config_hold(struct config *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
     return c;
 }
 
 void
 config_free(struct config *c)
 {
-    if (!c)
+    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
         return;
     cleanups_run(c);
     marks_free(&c->marks);

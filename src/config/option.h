@@ -160,6 +160,11 @@ void *config_bind_defaults(const struct config *config, struct arena *arena,
  */
 bool config_bind_read(struct config_bind *b, const void *field, struct slice path, size_t max_bytes,
                       struct slice *content);
+/* What this loading reads with; outlives it when it is the system's. */
+const struct config_source *config_bind_source(const struct config_bind *b);
+/* A path that an option names as it is opened: a relative one starts at the folder of the file in
+ * which the field was set.  In the arena; absent when out of memory. */
+struct slice config_bind_path(struct config_bind *b, const void *field, struct slice path);
 /* The name among `names` that is nearest to `given` (Damerau-Levenshtein, at most a third of its
  * length wrong), as the hint "did you mean `x`?" in the arena; NULL when none is near. */
 const char *config_suggest(struct arena *arena, struct slice given, const struct slice *names,

@@ -52,6 +52,18 @@ base_of(const struct config_bind *b, const void *field)
     return SLICE("");
 }
 
+const struct config_source *
+config_bind_source(const struct config_bind *b)
+{
+    return b->loader->source;
+}
+
+struct slice
+config_bind_path(struct config_bind *b, const void *field, struct slice path)
+{
+    return include_path(b->loader, base_of(b, field), path);
+}
+
 bool
 config_bind_read(struct config_bind *b, const void *field, struct slice path, size_t max_bytes,
                  struct slice *content)

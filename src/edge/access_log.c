@@ -14,6 +14,7 @@
 #include "exchange/route.h"
 #include "http/date.h"
 #include "observe/record.h"
+#include "tls/tls.h"
 
 /* ------------------------------------------------------------------ dates */
 
@@ -148,6 +149,15 @@ request_field(const struct exchange *x, enum field_id id)
                                               : (struct slice){0};
 }
 
+/* All absent, for connections without TLS. */
+static const struct tls_facts *
+tls_of(const struct exchange *x)
+{
+    static const struct tls_facts none;
+
+    return x->client->tls ? x->client->tls : &none;
+}
+
 /* ------------------------------------------------------------------ the fields */
 
 /* A target as long as the usual limit (max_target) fits whole. */
@@ -173,6 +183,18 @@ request_field(const struct exchange *x, enum field_id id)
       "Path and query as they came.")                                                             \
     X(string, version, 16, x->request.version, version_text(x->request.version),                  \
       "Version of HTTP that the client spoke: `1.0`, `1.1`, `2`.")                                \
+    X(string, tls, 8, tls_of(x)->version.n, tls_of(x)->version,                                   \
+      "Version of TLS of the client's connection; absent without.")                               \
+    X(string, tls_cipher, 64, tls_of(x)->cipher.n, tls_of(x)->cipher, "Its cipher.")              \
+    X(boolean, tls_resumed, 5, tls_of(x)->version.n, tls_of(x)->resumed,                          \
+      "Whether the client came back with a session ticket.")                                      \
+    X(string, sni, 255, tls_of(x)->sni.n, tls_of(x)->sni,                                         \
+      "Name that the client asked for in the handshake.")                                         \
+    X(string, alpn, 16, tls_of(x)->alpn.n, tls_of(x)->alpn, "Protocol agreed on there.")          \
+    X(string, ja4, TLS_JA4_LENGTH, tls_of(x)->ja4.n, tls_of(x)->ja4,                              \
+      "JA4 fingerprint of the client hello.")                                                     \
+    X(string, tls_client, 400, tls_of(x)->client_subject.n, tls_of(x)->client_subject,            \
+      "Subject of the client's certificate.")                                                     \
     X(integer, status, 20, x->response.status, x->response.status,                                \
       "Status of the response; absent when the client was gone before there was one.")            \
     X(string, reason, 64, x->fault.reason, slice_str(reason_code(x->fault.reason)),               \

@@ -84,6 +84,7 @@ client_fill(const struct client_conn *c, struct client *facts)
     unpack(c->peer_family, c->local_ip, c->local_port, &facts->local);
     facts->listener = c->listener->name;
     facts->secure = c->secure;
+    facts->tls = tls_facts(&c->sock);
     facts->trusted = false;
     facts->id = c->id;
     facts->peer_text = slice_of(c->peer_text, c->peer_text_n);
@@ -135,11 +136,21 @@ linger(struct client_conn *c)
     char *sink = c->buffer ? c->buffer : buffer_take(BUFFER_SMALL);
 
     c->buffer = sink;
-    if (!sink || shutdown(c->sock.fd, SHUT_WR) != 0)
+    if (!sink || !sock_finish(&c->sock))
         return;
     while (total < LINGER_BYTES &&
            sock_recv(&c->sock, sink, BUFFER_SMALL_BYTES, until_us, &n) == OK)
         total += n;
+}
+
+/* TLS says goodbye, so that the end cannot be mistaken for one that somebody else made (RFC 8446
+ * 6.1). */
+static void
+close_politely(struct client_conn *c)
+{
+    if (c->sock.layer && !sock_is_hung_up(&c->sock))
+        c->sock.layer->ops->finish(&c->sock);
+    close_now(c);
 }
 
 void
@@ -148,7 +159,7 @@ client_close(struct client_conn *c, bool wait)
     client_unwatch(c);
     if (wait && !sock_is_hung_up(&c->sock))
         linger(c);
-    close_now(c);
+    close_politely(c);
 }
 
 void
@@ -204,24 +215,38 @@ client_unwatch(struct client_conn *c)
 static void
 on_idle(struct timer *t)
 {
-    close_now(container_of(t, struct client_conn, timer));
+    close_politely(container_of(t, struct client_conn, timer));
 }
 
 static void
-start_fiber(struct client_conn *c)
+start_fiber(struct client_conn *c, fiber_run_f *run)
 {
     struct edge *e = client_edge(c);
 
     timer_clear(timers(), &c->timer);
     list_remove(&c->link);
     list_push(&e->serving, &c->link);
-    if (!fiber_start_now("client", client_serve, c))
+    if (!fiber_start_now("client", run, c))
         close_now(c);
 }
 
 static void on_ready(struct io *io);
 
-/* Receives what has come, in the loop's context.  With bytes in hand a fiber takes over. */
+/* What has come; IO_PENDING: nothing after all. */
+static ssize_t
+receive_now(struct client_conn *c)
+{
+    ssize_t n;
+
+    if (c->sock.layer)
+        return sock_recv_now(&c->sock, c->buffer, BUFFER_SMALL_BYTES);
+    n = io_recv(&c->sock, &c->park, c->buffer, BUFFER_SMALL_BYTES, on_ready);
+    if (n == IO_PENDING)
+        io_cancel(&c->park);
+    return n;
+}
+
+/* Receives in the loop's context.  With bytes in hand a fiber takes over. */
 static void
 receive(struct client_conn *c)
 {
@@ -232,21 +257,20 @@ receive(struct client_conn *c)
         close_now(c);
         return;
     }
-    n = io_recv(&c->sock, &c->park, c->buffer, BUFFER_SMALL_BYTES, on_ready);
+    n = receive_now(c);
     if (n == IO_PENDING) {
-        /* Nothing after all: park without a buffer. */
-        io_cancel(&c->park);
+        /* Park without a buffer. */
         buffer_give(BUFFER_SMALL, take(&c->buffer));
         client_park(c);
         return;
     }
     if (n <= 0) {
-        close_now(c);
+        close_politely(c);
         return;
     }
     c->start = 0;
     c->end = (uint32_t) n;
-    start_fiber(c);
+    start_fiber(c, c->secure && !c->sock.layer ? client_greet : client_serve);
 }
 
 /* On the fiber: what has come while the last exchange was served spares parking. */
@@ -276,20 +300,32 @@ on_ready(struct io *io)
         receive(c);
 }
 
+static uint64_t
+patience_us(const struct client_conn *c)
+{
+    const struct listener_config *config = c->listener->config;
+
+    if (c->requests)
+        return config->idle_timeout_us;
+    return c->secure && !c->sock.layer && config->tls ? config->tls->handshake_timeout_us
+                                                      : config->head_timeout_us;
+}
+
 void
 client_park(struct client_conn *c)
 {
     struct edge *e = client_edge(c);
-    const struct listener_config *config = c->listener->config;
     ssize_t ready;
 
     c->fiber = NULL;
     list_remove(&c->link);
     list_push(&e->parked, &c->link);
-    c->timer.fire = on_idle;
-    timer_set(timers(), &c->timer,
-              loop_now_us() + (c->requests ? config->idle_timeout_us : config->head_timeout_us));
-    ready = io_ready(&c->sock, &c->park, IO_READABLE, on_ready);
+    /* Bytes that were none of a request (half a record of TLS) are no reason to wait longer. */
+    if (c->timer.fire != on_idle || !timer_is_set(&c->timer)) {
+        c->timer.fire = on_idle;
+        timer_set(timers(), &c->timer, loop_now_us() + patience_us(c));
+    }
+    ready = sock_has_pending(&c->sock) ? 0 : io_ready(&c->sock, &c->park, IO_READABLE, on_ready);
     if (ready == 0)
         receive(c);
     else if (ready != IO_PENDING)
@@ -355,6 +391,7 @@ on_accept(struct acceptor *a, int fd, const union address *peer)
     c->listener = l;
     l->refs++;
     c->id = e->counters.connections << 8 | e->worker;
+    c->secure = l->config->tls != NULL;
     c->proxied = !l->config->proxy_protocol;
     if (is_wildcard(&l->address))
         local_address(l, fd, &local);
@@ -519,6 +556,7 @@ edge_new(unsigned worker, uint64_t max_connections)
     list_init(&e->listeners);
     list_init(&e->parked);
     list_init(&e->serving);
+    list_init(&e->sessions);
     list_init(&e->tunnels);
     return e;
 }
@@ -529,8 +567,9 @@ edge_drain(struct edge *e)
     e->draining = true;
     list_each (link, &e->listeners)
         acceptor_stop(&list_entry(link, struct listener, link)->acceptor);
+    h2_drain_all(e);
     list_each (link, &e->parked)
-        close_now(list_entry(link, struct client_conn, link));
+        close_politely(list_entry(link, struct client_conn, link));
 }
 
 bool
@@ -543,6 +582,7 @@ void
 edge_cut(struct edge *e)
 {
     upgrade_cut_all(e);
+    h2_cut_all(e);
     list_each (link, &e->serving) {
         struct client_conn *c = list_entry(link, struct client_conn, link);
 

@@ -33,6 +33,7 @@ struct edge {
     struct list          listeners;
     struct list          parked;  /* connections without a fiber */
     struct list          serving; /* connections with one */
+    struct list          sessions; /* HTTP/2 connections: theirs have a fiber for each stream */
     struct list          tunnels;
     struct edge_counters counters;
     uint64_t             serial;
@@ -42,21 +43,28 @@ struct edge {
     char                 date[32]; /* of that second */
 };
 
+struct h2_conn;
+
+enum client_protocol { CLIENT_H1, CLIENT_H2 };
+
 /* Small: it is all that an idle connection costs. */
 struct client_conn {
     struct sock      sock;
     struct io        park;
     struct timer     timer; /* idle, head, or watching */
-    struct list      link;  /* in edge.parked or edge.serving */
+    struct list      link;  /* in edge.parked, edge.serving or edge.sessions */
     struct listener *listener;
     struct fiber    *fiber;  /* NULL while parked */
+    struct h2_conn  *session; /* NULL: not HTTP/2 */
     char            *buffer; /* lent; NULL while parked */
     uint32_t         start, end;
     uint32_t         requests;
     uint16_t         peer_port, local_port;
     uint8_t          peer_family;
     uint8_t          peer_text_n;
-    bool             secure;
+    uint8_t          protocol; /* enum client_protocol; h2 when ALPN chose it */
+    bool             secure; /* of a listener with TLS; the handshake is over when sock.layer is
+                              * there */
     bool             half_close_ok; /* the client said that this is its last request */
     bool             proxied; /* the PROXY header has been read, or none is expected */
     uint8_t          peer_ip[16], local_ip[16];
@@ -85,19 +93,44 @@ void client_fill(const struct client_conn *c, struct client *facts);
 struct snapshot_use *use_hold(struct edge *e);
 void use_release(struct snapshot_use *u);
 
-/* serve.c: the fiber of a connection. */
-void client_serve(void *conn);
+/* tls_accept.c: the fiber of a connection that begins with a handshake. */
+void client_greet(void *conn);
 
-/* One exchange in the making; on the fiber's stack. */
+/* ------------------------------------------------------------------ one exchange */
+
+struct serving;
+
+/* How an exchange ended, as far as the connection is concerned. */
+enum serving_outcome {
+    SERVING_NEXT,   /* it may carry another one */
+    SERVING_CLOSE,
+    SERVING_LINGER, /* close, but the client may still be sending */
+    SERVING_ABORT,  /* the answer broke off, and must be seen to */
+    SERVING_TUNNEL, /* it is a tunnel now */
+};
+
+/* What differs between versions of HTTP, on the fiber of the exchange.  Everything that middleware,
+ * routes and logs see is the same. */
+struct serving_ops {
+    struct exchange_ops exchange;
+    /* Makes x.request.body and client_body if the request has one; false: out of memory. */
+    bool (*take_body)(struct serving *s);
+    /* The whole response; false: it broke off. */
+    bool (*send)(struct serving *s);
+    /* The answer is a 101: to x.response.tunnel from now on. */
+    enum serving_outcome (*upgrade)(struct serving *s);
+    /* The response was sent: what about the rest of the request's body? */
+    enum serving_outcome (*finish)(struct serving *s);
+};
+
+/* One exchange in the making, whatever the version. */
 struct serving {
-    struct exchange      x;
-    struct client        facts;
-    struct client_conn  *conn;
-    struct snapshot_use *use;
-    struct h1_head       head;
-    struct body         *client_body; /* x.request.body before anyone wrapped it */
-    bool                 continued;   /* 100 was sent */
-    bool                 broken;      /* the connection cannot take any more bytes */
+    struct exchange           x;
+    struct client             facts;
+    struct client_conn       *conn;
+    struct snapshot_use      *use;
+    const struct serving_ops *ops;
+    struct body              *client_body; /* x.request.body before anyone wrapped it */
 };
 
 static inline struct serving *
@@ -106,15 +139,53 @@ serving_of(struct exchange *x)
     return container_of(x, struct serving, x);
 }
 
-/* request.c */
-/* From the parsed head; false when it was refused (x.response is there then). */
-bool request_make(struct serving *s);
+/* serve.c.  s is zeroed; `first` is memory for the arena to begin with. */
+void serving_begin(struct serving *s, const struct serving_ops *ops, struct client_conn *c,
+                   void *first, size_t first_n);
+/* x.request has method, target.raw, authority and fields: afterwards x.response is there, or the
+ * fiber is cancelled. */
+void serving_run(struct serving *s);
+/* Sends x.response. */
+enum serving_outcome serving_answer(struct serving *s);
+void serving_log(struct serving *s);
+void serving_end(struct serving *s);
+
+/* request.c: what is the same in all versions; false when it was refused (x.response is there
+ * then). */
+bool request_complete(struct serving *s);
 /* forwarded.c */
 bool forwarded_apply(struct serving *s, const struct listener_config *config);
 /* The address is in trusted_proxies. */
 bool listener_trusts(const struct listener_config *config, const union address *a);
+/* The value of Date now. */
+struct slice send_date(struct edge *e);
+/* Notes that the client did not take the answer. */
+void send_failed(struct exchange *x, enum err e);
+
+/* ------------------------------------------------------------------ HTTP/1 */
+
+/* On the fiber's stack. */
+struct h1_serving {
+    struct serving base;
+    struct h1_head head;
+    bool           continued; /* 100 was sent */
+};
+
+static inline struct h1_serving *
+serving_h1(struct serving *s)
+{
+    return container_of(s, struct h1_serving, base);
+}
+
+/* h1_serve.c */
+/* On the connection's fiber; false: no PROXY header, or one from a peer that may not speak for
+ * others. */
+bool client_proxy_header(struct client_conn *c, const struct listener_config *config,
+                         uint64_t deadline_us);
+/* The fiber of a connection. */
+void client_serve(void *conn);
 /* client_body.c */
-struct body *client_body_new(struct serving *s);
+bool client_body_new(struct serving *s);
 /* True when all of it was read, or what is left is little and was dropped. */
 bool client_body_finish(struct serving *s);
 /* send.c */
@@ -124,5 +195,18 @@ bool send_response(struct serving *s, bool keep_alive);
 /* upgrade.c: the connection and the server's become a tunnel; false when that failed. */
 bool upgrade_start(struct serving *s);
 void upgrade_cut_all(struct edge *e);
+
+/* ------------------------------------------------------------------ HTTP/2: h2_conn.c */
+
+/* "PRI * HTTP/2.0", and what follows it. */
+#define H2_PREFACE_BYTES 24u
+/* True when the bytes are the connection preface so far (RFC 9113 3.4). */
+bool h2_is_preface(struct slice bytes);
+/* On the fiber of the connection, with its first bytes in the buffer: from now on it is a session,
+ * without a fiber of its own. */
+void h2_start(struct client_conn *c);
+/* Tells all clients to go elsewhere (GOAWAY); what was asked for is still answered. */
+void h2_drain_all(struct edge *e);
+void h2_cut_all(struct edge *e);
 
 #endif

@@ -57,7 +57,7 @@ receive(struct client_body *b)
     size_t room, got = 0;
     enum err e;
 
-    if (s->x.request.expect_continue && !s->continued && (e = ask_for_it(s)) != OK)
+    if (s->x.request.expect_continue && !serving_h1(s)->continued && (e = ask_for_it(s)) != OK)
         return e;
     if (!b->buffer) {
         /* A large body is read in large strides; a chunked one in small, since what follows its end
@@ -208,23 +208,28 @@ close_body(struct body *body)
 
 static const struct body_ops client_body_ops = {.next = next, .close = close_body};
 
-struct body *
+bool
 client_body_new(struct serving *s)
 {
-    struct client_body *b = arena_new(&s->x.arena, struct client_body);
+    const struct h1_head *head = &serving_h1(s)->head;
     const struct client_conn *c = s->conn;
+    struct client_body *b;
 
+    if (head->framing == H1_NO_BODY)
+        return true;
+    b = arena_new(&s->x.arena, struct client_body);
     if (!b)
-        return NULL;
+        return false;
     b->serving = s;
-    b->framing = s->head.framing;
-    b->left = s->head.framing == H1_LENGTH ? s->head.length : 0;
+    b->framing = head->framing;
+    b->left = head->framing == H1_LENGTH ? head->length : 0;
     b->body = (struct body){
         .ops = &client_body_ops,
         .length = b->framing == H1_LENGTH ? (int64_t) b->left : BODY_LENGTH_UNKNOWN,
         .ready = b->framing == H1_LENGTH && (c->start < c->end || b->left == 0),
     };
-    return &b->body;
+    s->x.request.body = s->client_body = &b->body;
+    return true;
 }
 
 bool
@@ -240,7 +245,7 @@ client_body_finish(struct serving *s)
         return b->complete;
     if (b->framing == H1_LENGTH && b->left == 0)
         b->complete = true;
-    if (s->x.request.expect_continue && !s->continued)
+    if (s->x.request.expect_continue && !serving_h1(s)->continued)
         return false;
     while (!b->complete && b->broken == OK && dropped < DROP_BYTES) {
         struct slice chunk;

@@ -4,6 +4,7 @@
  * access log.
  *
  *     client.c       a connection: accepted, parked, served, closed
+ *     tls_accept.c   its handshake, where the listener has TLS; https.c: redirects to there
  *     serve.c        one exchange after the other on a connection's fiber
  *     request.c      from a parsed head to an exchange; forwarded.c: who the client is
  *     client_body.c  the request's body as a source
@@ -17,6 +18,8 @@
 #define EDGE_EDGE_H
 
 #include "edge/access_log.h"
+#include "edge/h2_options.h"
+#include "edge/tls_options.h"
 #include "exchange/route.h"
 #include "runtime/sock.h"
 
@@ -34,7 +37,12 @@ struct listener_config {
     uint64_t           max_head;
     uint64_t           max_target;
     int64_t            max_fields;
+    struct h2_options  http2;
+    struct tls_listener *tls; /* NULL: plain */
+    int                redirect; /* enum listener_redirect */
 };
+
+enum listener_redirect { LISTENER_REDIRECT_OFF, LISTENER_REDIRECT_HTTPS };
 
 extern const struct option_object listener_object;
 

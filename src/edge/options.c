@@ -2,6 +2,12 @@
 /* edge/options.c - what can be configured of a listener. */
 #include "edge/edge.h"
 
+static const char *const redirects[] = {
+    [LISTENER_REDIRECT_OFF] = "off",
+    [LISTENER_REDIRECT_HTTPS] = "https",
+    NULL,
+};
+
 static const struct option listener_options[] = {
     {"address", &option_string, offsetof(struct listener_config, address_text),
      .flags = OPTION_REQUIRED,
@@ -37,6 +43,15 @@ static const struct option listener_options[] = {
      .min = 64, .max = 16384, .doc = "Longest request target; 414 above it."},
     {"max_fields", &option_int, offsetof(struct listener_config, max_fields), .preset = "100",
      .min = 4, .max = 200, .doc = "Most fields of a request; 431 above it."},
+    {"http2", &option_objects, offsetof(struct listener_config, http2), .object = &h2_object,
+     .doc = "HTTP/2, and its limits."},
+    {"tls", &option_objects, offsetof(struct listener_config, tls), .flags = OPTION_POINTER,
+     .object = &tls_listener_object, .doc = "TLS: https instead of http."},
+    {"redirect", &option_choice, offsetof(struct listener_config, redirect), .preset = "off",
+     .choices = redirects,
+     .doc =
+         "`https`: every request is answered with a redirect (308) to the same address by https, "
+         "but those of certificate authorities (`/.well-known/acme-challenge/`)."},
     {NULL},
 };
 
@@ -53,6 +68,11 @@ check_listener(struct config_bind *b, void *object)
         l->name = l->address_text;
     if (l->name.n > 63)
         return config_bind_error(b, &l->name, NULL, "the name is longer than 63 bytes");
+    if (l->tls && l->redirect == LISTENER_REDIRECT_HTTPS)
+        return config_bind_error(b, &l->redirect, "it belongs to the listener of port 80",
+                                 "the listener has TLS: there is nothing to redirect to");
+    if (l->tls && l->tls->server && l->http2.enabled)
+        tls_server_offer_h2(l->tls->server);
     return true;
 }
 

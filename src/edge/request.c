@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * edge/request.c - from a parsed HTTP/1 head to the request of an exchange.
+ * edge/request.c - from a parsed head, of whatever version, to the request of an exchange.
  *
  * The target is normalised once, here, for matching; hop-by-hop fields end here (RFC 9110 7.6.1).
  */
@@ -93,14 +93,13 @@ make_target(struct serving *s)
 {
     struct request *q = &s->x.request;
     struct authority authority;
-    enum err e = target_parse(s->head.target, q->method == METHOD_CONNECT,
+    enum err e = target_parse(q->target.raw, q->method == METHOD_CONNECT,
                               q->method == METHOD_OPTIONS, &s->x.arena, &q->target);
 
     if (e == ERR_NO_MEMORY)
         return refuse(s, 503, REASON_OUT_OF_MEMORY, "target");
     if (e != OK)
         return refuse(s, 400, REASON_BAD_REQUEST, "malformed request target");
-    q->authority = s->head.host;
     if (q->authority.n == 0)
         return true;
     e = authority_parse(q->authority, &s->x.arena, &authority);
@@ -123,21 +122,15 @@ fix_host(struct serving *s)
 }
 
 bool
-request_make(struct serving *s)
+request_complete(struct serving *s)
 {
     struct exchange *x = &s->x;
     struct request *q = &x->request;
 
     x->times.started_us = loop_now_us();
-    q->method = s->head.method;
-    q->method_token = s->head.method_token;
-    q->version = 10 + s->head.minor;
-    q->fields = s->head.fields;
     q->fields.max += OUR_FIELDS;
-    if (slice_is_present(s->head.upgrade))
-        q->upgrade = harmless_upgrade(x, s->head.upgrade);
-    q->expect_continue = s->head.expect_continue;
-    q->target.raw = s->head.target;
+    if (slice_is_present(q->upgrade))
+        q->upgrade = harmless_upgrade(x, q->upgrade);
     x->client_address = s->facts.peer;
     x->client_ip = s->facts.peer_text;
     x->scheme = s->facts.secure ? SLICE("https") : SLICE("http");
@@ -159,10 +152,7 @@ request_make(struct serving *s)
             return refuse(s, 417, REASON_UNSUPPORTED, "unknown expectation");
         fields_remove(&q->fields, FIELD_EXPECT);
     }
-    if (s->head.framing != H1_NO_BODY) {
-        q->body = s->client_body = client_body_new(s);
-        if (!q->body)
-            return refuse(s, 503, REASON_OUT_OF_MEMORY, "body");
-    }
+    if (!s->ops->take_body(s))
+        return refuse(s, 503, REASON_OUT_OF_MEMORY, "body");
     return count_forwards(s);
 }

@@ -14,8 +14,8 @@ enum { HEAD_ON_STACK = 2048, HEAD_MAX = 128 * 1024 };
 
 enum framing { FRAME_NONE, FRAME_LENGTH, FRAME_CHUNKED, FRAME_CLOSE };
 
-static struct slice
-date_now(struct edge *e)
+struct slice
+send_date(struct edge *e)
 {
     uint64_t second = loop_now_us() / 1000000;
 
@@ -95,7 +95,7 @@ put_head(struct text *out, struct serving *s, enum framing framing, bool keep_al
     put_fields(out, f, no_length);
     if (!fields_has(f, FIELD_DATE)) {
         text_literal(out, "Date: ");
-        text_put(out, date_now(client_edge(s->conn)));
+        text_put(out, send_date(client_edge(s->conn)));
         text_literal(out, "\r\n");
     }
     if (slice_is_present(x->relay.upstream) && x->fault.reason == REASON_NONE)
@@ -114,8 +114,8 @@ put_head(struct text *out, struct serving *s, enum framing framing, bool keep_al
     text_literal(out, "\r\n");
 }
 
-static void
-note_send_failure(struct exchange *x, enum err e)
+void
+send_failed(struct exchange *x, enum err e)
 {
     if (e == ERR_TIMEOUT) {
         exchange_fault(x, REASON_CLIENT_STALLED, e, "while sending the answer");
@@ -133,8 +133,7 @@ send_vectors(struct serving *s, struct iovec *iov, int n)
 
     if (e == OK)
         return true;
-    s->broken = true;
-    note_send_failure(&s->x, e);
+    send_failed(&s->x, e);
     return false;
 }
 
@@ -274,11 +273,10 @@ send_response(struct serving *s, bool keep_alive)
 enum err
 send_informational(struct exchange *x, unsigned status, const struct fields *fields)
 {
-    struct serving *s = serving_of(x);
+    struct h1_serving *s = serving_h1(serving_of(x));
     char stack[HEAD_ON_STACK];
     struct text head;
     struct iovec iov;
-    enum err e;
 
     if (x->request.version < 11 || (status == 100 && s->continued))
         return OK;
@@ -292,8 +290,5 @@ send_informational(struct exchange *x, unsigned status, const struct fields *fie
     if (head.full)
         return OK; /* advice, not an answer */
     iov = (struct iovec){head.at, head.n};
-    e = sock_send(&s->conn->sock, &iov, 1, x->timeouts->send_us);
-    if (e != OK)
-        s->broken = true;
-    return e;
+    return sock_send(&s->base.conn->sock, &iov, 1, x->timeouts->send_us);
 }

@@ -31,6 +31,7 @@
 struct config;
 struct route;
 struct sock;
+struct tls_facts;
 
 /* Facts of a client's connection, copied for each exchange. */
 struct client {
@@ -42,6 +43,7 @@ struct client {
     bool          trusted;  /* the peer is in the listener's trusted_proxies */
     uint64_t      id;       /* number of the connection, unique in the process */
     struct slice  peer_text; /* the peer's IP address, as text */
+    const struct tls_facts *tls; /* NULL: no TLS */
 };
 
 /* How long each kind of waiting may last.  They measure progress: each chunk starts them anew; only
@@ -116,6 +118,7 @@ struct exchange_relay {
     struct slice server;   /* address of the server that answered or was tried last */
     unsigned     attempts;
     bool         reused;   /* over a pooled connection */
+    const struct middleware *terminal; /* who relays: its config is a struct upstream_terminal */
 };
 
 /* What the edge does for those who run inside; one per protocol version. */

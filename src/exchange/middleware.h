@@ -22,6 +22,7 @@
 
 struct exchange;
 struct middleware;
+struct middleware_linker;
 
 struct middleware_ops {
     struct option_object options; /* its name is the name in `use:` */
@@ -29,6 +30,9 @@ struct middleware_ops {
     /* Optional: what it would do to this request, one line, for `maitred explain`; must not
      * wait. */
     void (*explain)(const struct middleware *self, struct exchange *x, struct text *out);
+    /* Optional, called once for each of its configs when a snapshot is built: finds what its
+     * options name.  False after reporting an error. */
+    bool (*link)(void *config, const struct middleware_linker *l);
     /* Part of every chain that does not name it itself, right before the terminal, with default
      * options. */
     bool by_default;
@@ -39,6 +43,27 @@ struct middleware_ops {
 struct middleware {
     const struct middleware_ops *ops;
     const void                  *config; /* bound options; NULL for an object without any */
+};
+
+/* Keeps everything that was linked, for work that goes on when its exchange is over.  Any
+ * thread. */
+struct middleware_keeper {
+    void (*hold)(void *snapshot);
+    void (*release)(void *snapshot); /* nothing of the snapshot may be touched afterwards */
+    void  *snapshot;
+};
+
+/* What a snapshot that is being built offers to its members.  main/app.c makes it. */
+struct middleware_linker {
+    const struct config     *config; /* config_where(l->config, &options->to) */
+    struct config_report    *report;
+    struct middleware_keeper keeper;
+    void                    *arg;
+    /* Who answers for `to`, the name of an upstream or the URL of a server: a terminal, whose
+     * handle() may be called in place of exchange_next(), with the exchange at any point of its
+     * chain.  NULL after reporting an error at that place. */
+    const struct middleware *(*terminal)(const struct middleware_linker *l, struct slice to,
+                                         struct config_mark where);
 };
 
 #endif

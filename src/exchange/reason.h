@@ -45,6 +45,16 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_SERVER, BLAME_PROXY, BLAME_CONFIG
       "the request asks for something that is not supported here")                                 \
     X(REASON_NO_SERVER, "no_server", BLAME_SERVER, "destination_unavailable",                      \
       "no server is available")                                                                    \
+    X(REASON_QUEUE_FULL, "queue_full", BLAME_SERVER, "connection_limit_reached",                   \
+      "too many requests wait for the servers already")                                            \
+    X(REASON_QUEUE_TIMEOUT, "queue_timeout", BLAME_SERVER, "connection_limit_reached",             \
+      "no server became free in time")                                                             \
+    X(REASON_CIRCUIT_OPEN, "circuit_open", BLAME_SERVER, "destination_unavailable",                \
+      "the group of servers failed too often and is left alone for a while")                       \
+    X(REASON_SERVERS_BUSY, "servers_busy", BLAME_SERVER, "connection_limit_reached",               \
+      "the group of servers is at its limit")                                                      \
+    X(REASON_FAULT_INJECTED, "fault_injected", BLAME_CONFIGURATION, "http_request_denied",         \
+      "a fault was injected, as the route says")                                                   \
     X(REASON_NAME_UNRESOLVED, "name_unresolved", BLAME_SERVER, "dns_error",                        \
       "the server's name does not resolve")                                                        \
     X(REASON_CONNECT_REFUSED, "connect_refused", BLAME_SERVER, "connection_refused",               \

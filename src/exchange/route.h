@@ -19,7 +19,8 @@
  *         listener: public
  *         when: method in [GET, HEAD]
  *         use: [request_id, {body_limit: 1MiB}]
- *         to: app
+ *         to: app                                # or shares: {app: 95, canary: 5}
+ *         split_by: cookie('user')               # who stays with the share that came out
  *         errors: {404: {file: /srv/404.html}, 503: {text: "Back soon.", type: text/plain}}
  *
  * Lifetime  a set is built for one snapshot and never changed; any thread reads.
@@ -40,6 +41,15 @@ struct error_page {
     struct slice     type;   /* default text/html; charset=utf-8 */
 };
 
+enum { ROUTE_SHARES_MAX = 256, ROUTE_WEIGHT_MAX = 65535 };
+
+/* One of those who answer a route's requests. */
+struct route_share {
+    struct slice       to;     /* name of an upstream, or "http://host:port" */
+    int64_t            weight; /* 1..ROUTE_WEIGHT_MAX, compared with the others' */
+    struct config_mark where;
+};
+
 /* What the configuration says of one route. */
 struct route {
     struct slice       name;    /* for logs; default: "routes[N]" counted from 0 */
@@ -54,7 +64,8 @@ struct route {
     struct expr       *when;
     struct option_list use;     /* of struct option_variant whose
                                  * object->ops is a struct middleware_ops */
-    struct slice       to;      /* name of an upstream, or "http://host:port" */
+    struct option_list to;      /* of struct route_share; empty: nobody */
+    struct expr       *split_by; /* NULL: each request by itself */
     struct option_list errors;  /* of struct error_page */
     /* Made when the set is built: */
     size_t             index;
@@ -71,19 +82,16 @@ extern const struct option_object route_object;
 
 struct route_set;
 
-/* Gives the last member of a route's chain: what `to` names.  False after reporting an error. */
-typedef bool route_terminal_f(void *arg, const struct config *config, struct config_report *report,
-                              const struct route *route, struct middleware *terminal);
-
 /*
  * Builds chains and index over `routes` (a list of struct route inside config, which must outlive
- * the set).  A route without `to` whose chain never answers gets a terminal that refuses with
+ * the set).  linker: what `to` and options of middleware name; NULL in tests without either.  A
+ * route without `to` whose chain never answers gets a terminal that refuses with
  * REASON_MISCONFIGURED; that is a warning.  Also warned of: routes that can never match because an
  * earlier one takes everything they would.  NULL after reporting errors.
  */
 struct route_set *route_set_build(const struct option_list *routes, const struct config *config,
                                   const struct middleware_ops *const *by_default,
-                                  route_terminal_f *terminal, void *arg,
+                                  const struct middleware_linker *linker,
                                   struct config_report *report);
 void route_set_free(struct route_set *s);
 

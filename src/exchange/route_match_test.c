@@ -19,6 +19,9 @@ static struct route routes[ROUTES_MAX];
 static size_t n_routes;
 static struct config_report report;
 
+static struct route_share app = {.to = SLICE_INIT("app"), .weight = 1};
+static const struct option_list to_app = {&app, 1};
+
 static void
 begin(void)
 {
@@ -84,7 +87,7 @@ built(void)
         if (!routes[i].compiled && !route_compile(&arena, &routes[i], &fault))
             test_failed(__FILE__, __LINE__, "route %zu: %s", i, fault.text);
     }
-    s = route_set_build(&list, NULL, NULL, NULL, NULL, &report);
+    s = route_set_build(&list, NULL, NULL, NULL, &report);
     CHECK(s != NULL);
     return s;
 }
@@ -607,7 +610,7 @@ add_numbered(const char *host, const char *domain, const char *path, const char 
         snprintf(whole_host, sizeof(whole_host), "%s%s%s", host, *domain ? number : "", domain);
         snprintf(whole_path, sizeof(whole_path), "%s%s%s", path, *end_of_path ? number : "",
                  end_of_path);
-        add(whole_host, whole_path)->to = SLICE("app");
+        add(whole_host, whole_path)->to = to_app;
     }
 }
 
@@ -662,13 +665,13 @@ TEST(one_route_costs_next_to_nothing)
     struct route_set *s;
 
     begin();
-    add("", "")->to = SLICE("app");
+    add("", "")->to = to_app;
     s = built();
     printf("# one route: %.1f ns\n", cost(s, "http://example.com/a/b"));
     route_set_free(s);
     end();
     begin();
-    add("example.com", "/a/")->to = SLICE("app");
+    add("example.com", "/a/")->to = to_app;
     s = built();
     printf("# one route with host and prefix: %.1f ns\n", cost(s, "http://example.com/a/b"));
     route_set_free(s);

@@ -2,7 +2,7 @@
 /* Routes as a configuration has them: options, chains, warnings, explanations, error pages. */
 #include "base/check.h"
 #include "base/test.h"
-#include "exchange/route.h"
+#include "exchange/route_split.h"
 #include "exchange/testing.h"
 
 #include <errno.h>
@@ -55,6 +55,25 @@ static const struct option tracer_options[] = {
     {NULL},
 };
 
+struct fetch {
+    struct slice             from;
+    const struct middleware *terminal;
+};
+
+static const struct option fetch_options[] = {
+    {"from", &option_string, offsetof(struct fetch, from), .flags = OPTION_REQUIRED},
+    {NULL},
+};
+
+static bool
+link_fetch(void *config, const struct middleware_linker *l)
+{
+    struct fetch *f = config;
+
+    f->terminal = l->terminal(l, f->from, config_where(l->config, &f->from));
+    return f->terminal != NULL;
+}
+
 static const struct middleware_ops limit, respond, tracer, plain;
 
 static const struct middleware_ops limit = {
@@ -85,8 +104,15 @@ static const struct middleware_ops plain = {
     .by_default = true,
 };
 
+static const struct middleware_ops fetch = {
+    .options = {.name = "fetch", .size = sizeof(struct fetch), .options = fetch_options,
+                .ops = &fetch},
+    .handle = pass,
+    .link = link_fetch,
+};
+
 const struct option_object *const middleware_objects[] = {
-    &limit.options, &respond.options, &tracer.options, &plain.options, NULL,
+    &limit.options, &respond.options, &tracer.options, &plain.options, &fetch.options, NULL,
 };
 
 static const struct middleware_ops *const by_default[] = {&tracer, &plain, NULL};
@@ -131,18 +157,27 @@ no_env(void *arg, const char *name)
 
 static const struct config_source source = {.read = read_file, .env = no_env};
 
-static bool
-make_terminal(void *arg, const struct config *c, struct config_report *r, const struct route *route,
-              struct middleware *terminal)
+/* Everybody is there but nobody. */
+static const struct middleware *
+find_terminal(const struct middleware_linker *l, struct slice to, struct config_mark where)
 {
-    (void) arg;
+    static const struct middleware found = {&testing_terminal, NULL};
+
     terminals++;
-    if (slice_eq(route->to, SLICE("nobody"))) {
-        config_report_add(r, CONFIG_ERROR, config_where(c, &route->to), NULL, "no such upstream");
-        return false;
-    }
-    *terminal = (struct middleware){&testing_terminal, NULL};
-    return true;
+    if (!slice_eq(to, SLICE("nobody")))
+        return &found;
+    config_report_add(l->report, CONFIG_ERROR, where, NULL, "no such upstream");
+    return NULL;
+}
+
+static const struct middleware_linker *
+linker(void)
+{
+    static struct middleware_linker l;
+
+    l = (struct middleware_linker){
+        .config = config, .report = &report, .terminal = find_terminal};
+    return &l;
 }
 
 static struct site *
@@ -165,7 +200,7 @@ load(const char *text)
     terminals = 0;
     config = config_load_text("site.yaml", slice_str(text), &site_object, &source, &report);
     if (config)
-        set = route_set_build(&site()->routes, config, by_default, make_terminal, NULL, &report);
+        set = route_set_build(&site()->routes, config, by_default, linker(), &report);
     return set != NULL;
 }
 
@@ -269,6 +304,18 @@ TEST(mistakes_are_told_with_their_place)
          "either a `text` or a `file`"},
         {"routes:\n  - to: app\n    errors: {404: {file: /missing}}\n", "site.yaml:3:26: error: "},
         {"routes:\n  - to: nobody\n", "site.yaml:2:9: error: no such upstream"},
+        {"routes:\n  - to: {app: 1, nobody: 2}\n", "site.yaml:2:18: error: no such upstream"},
+        {"routes:\n  - to: {app: 1, other: 0}\n",
+         "site.yaml:2:25: error: must be between 1 and 65535, found `0`"},
+        {"routes:\n  - to: {app: 65536}\n", "must be between 1 and 65535"},
+        {"routes:\n  - to: {app: most}\n", "expected an integer, found `most`"},
+        {"routes:\n  - to: {app: }\n", "expected an integer, found nothing"},
+        {"routes:\n  - to: {}\n", "site.yaml:2:9: error: a route is split between 1 and"},
+        {"routes:\n  - to: [app, other]\n", "expected a destination, found a list"},
+        {"routes:\n  - {to: {a: 1, b: 2}, split_by: status}\n",
+         "site.yaml:2:34: error: requests are split before"},
+        {"routes:\n  - use: {fetch: {from: nobody}}\n    to: app\n",
+         "site.yaml:2:25: error: no such upstream"},
     };
 
     for (size_t i = 0; i < countof(wrongs); i++) {
@@ -351,12 +398,55 @@ TEST(a_route_that_answers_by_itself_needs_no_server)
     unload();
 }
 
+TEST(options_that_name_somebody_are_linked_once)
+{
+    const struct fetch *f;
+
+    EXPECT(load("routes:\n  - {use: {fetch: {from: app}}, to: app}\n"));
+    f = route(0)->chain[0].config;
+    EXPECT(f->terminal && f->terminal->ops == &testing_terminal);
+    EXPECT_EQ(terminals, 2);
+    unload();
+}
+
+TEST(one_share_is_no_split)
+{
+    EXPECT(load("routes:\n  - {to: {app: 7}}\n"));
+    EXPECT(route(0)->chain[route(0)->chain_length - 1].ops == &testing_terminal);
+    unload();
+    EXPECT(load("routes:\n  - {to: {app: 7}, split_by: client.ip}\n"));
+    EXPECT_EQ(report.warnings, 1);
+    EXPECT(reported("site.yaml:2:30: warning: `split_by` without anything to split"));
+    unload();
+}
+
+TEST(several_shares_end_in_a_split)
+{
+    const struct middleware *last;
+    const struct route_split *split;
+
+    EXPECT(load("routes:\n  - {to: {app: 95, canary: 4, 'http://10.0.0.1:80': 1}, "
+                "split_by: \"cookie('user')\"}\n"));
+    EXPECT_EQ(report.warnings, 0);
+    EXPECT_EQ(terminals, 3);
+    last = &route(0)->chain[route(0)->chain_length - 1];
+    EXPECT(last->ops == &route_split);
+    split = last->config;
+    EXPECT_EQ(split->n, 3);
+    EXPECT_EQ(split->total, 100);
+    EXPECT_STR(split->branches[1].to, "canary");
+    EXPECT_EQ(split->branches[1].weight, 4);
+    EXPECT_STR(split->branches[2].to, "http://10.0.0.1:80");
+    EXPECT_STR(expr_source(split->by), "cookie('user')");
+    unload();
+}
+
 TEST(a_set_may_be_built_again)
 {
     EXPECT(load("routes:\n  - {to: app}\n"));
     route_set_free(take(&set));
     EXPECT(route(0)->chain == NULL && route(0)->name.n == 0);
-    set = route_set_build(&site()->routes, config, NULL, make_terminal, NULL, &report);
+    set = route_set_build(&site()->routes, config, NULL, linker(), &report);
     EXPECT(set != NULL);
     EXPECT_STR(route(0)->name, "routes[0]");
     EXPECT_EQ(route(0)->chain_length, 1);

@@ -2,6 +2,7 @@
 /* exchange/route_set.c - routes become chains of middleware, and a set that can be searched. */
 #include "base/check.h"
 #include "exchange/route_index.h"
+#include "exchange/route_split.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +17,7 @@ struct builder {
     const struct middleware_ops *const  *by_default;
     const void                         **default_configs; /* beside by_default */
     size_t                               n_defaults;
-    route_terminal_f                    *terminal;
-    void                                *arg;
+    const struct middleware_linker      *linker; /* may be NULL */
     struct config_report                *report;
     bool                                 failed;
 };
@@ -87,19 +87,61 @@ answers(const struct route *r)
     return false;
 }
 
+/* What the options of one of its members name. */
+static void
+link_member(struct builder *b, const struct middleware_ops *ops, void *config)
+{
+    if (ops->link && b->linker && !ops->link(config, b->linker))
+        b->failed = true;
+}
+
+static const struct middleware *
+share_terminal(struct builder *b, const struct route_share *share)
+{
+    const struct middleware *m = b->linker->terminal(b->linker, share->to, share->where);
+
+    if (!m)
+        b->failed = true;
+    return m;
+}
+
+static void
+make_split(struct builder *b, const struct route *r, struct middleware *m)
+{
+    const struct route_share *share = r->to.at;
+    struct route_split *split = arena_new(&b->set->arena, struct route_split);
+    struct route_branch *branches = arena_calloc(&b->set->arena, r->to.n, sizeof(*branches));
+
+    if (!split || !branches) {
+        no_memory(b);
+        return;
+    }
+    *split = (struct route_split){.branches = branches, .n = r->to.n, .by = r->split_by};
+    for (size_t i = 0; i < r->to.n; i++) {
+        branches[i] = (struct route_branch){
+            .terminal = share_terminal(b, &share[i]),
+            .to = share[i].to,
+            .weight = (uint32_t) share[i].weight,
+        };
+        split->total += branches[i].weight;
+    }
+    *m = (struct middleware){&route_split, split};
+}
+
 static struct middleware
 terminal_of(struct builder *b, const struct route *r)
 {
     struct middleware m = {.ops = &refusal};
+    const struct middleware *only;
 
-    if (r->to.n && b->terminal) {
-        if (!b->terminal(b->arg, b->set->config, b->report, r, &m))
-            b->failed = true;
-    } else if (!answers(r)) {
+    if (r->to.n > 1 && b->linker)
+        make_split(b, r, &m);
+    else if (r->to.n && b->linker && (only = share_terminal(b, r->to.at)))
+        m = *only;
+    else if (!r->to.n && !answers(r))
         config_report_add(b->report, CONFIG_WARNING, mark_of(b->set, r),
                           "say `to: NAME` of an upstream",
                           "nobody answers the requests of this route");
-    }
     return m;
 }
 
@@ -115,8 +157,10 @@ make_chain(struct builder *b, struct route *r)
         no_memory(b);
         return;
     }
-    for (size_t i = 0; i < r->use.n; i++)
+    for (size_t i = 0; i < r->use.n; i++) {
+        link_member(b, use[i].object->ops, use[i].value);
         chain[n++] = (struct middleware){use[i].object->ops, use[i].value};
+    }
     for (size_t i = 0; i < b->n_defaults; i++)
         if (!uses(r, b->by_default[i]))
             chain[n++] = (struct middleware){b->by_default[i], b->default_configs[i]};
@@ -140,12 +184,16 @@ bind_defaults(struct builder *b)
     }
     for (size_t i = 0; i < b->n_defaults; i++) {
         const struct option_object *object = &b->by_default[i]->options;
+        void *bound;
 
         if (!object->options)
             continue;
-        b->default_configs[i] = config_bind_defaults(b->set->config, arena, object, b->report);
-        if (!b->default_configs[i])
+        bound = config_bind_defaults(b->set->config, arena, object, b->report);
+        if (bound)
+            link_member(b, b->by_default[i], bound);
+        else
             b->failed = true;
+        b->default_configs[i] = bound;
     }
 }
 
@@ -183,12 +231,12 @@ forget(const struct route_set *s, struct route *r)
 
 struct route_set *
 route_set_build(const struct option_list *routes, const struct config *config,
-                const struct middleware_ops *const *by_default, route_terminal_f *terminal,
-                void *arg, struct config_report *report)
+                const struct middleware_ops *const *by_default,
+                const struct middleware_linker *linker, struct config_report *report)
 {
     struct route_set *s = calloc(1, sizeof(*s));
     struct builder b = {
-        .set = s, .by_default = by_default, .terminal = terminal, .arg = arg, .report = report};
+        .set = s, .by_default = by_default, .linker = linker, .report = report};
 
     if (!s) {
         no_memory(&b);

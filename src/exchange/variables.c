@@ -6,6 +6,7 @@
 #include "exchange/exchange.h"
 #include "exchange/expr.h"
 #include "exchange/route.h"
+#include "tls/tls.h"
 
 static struct expr_value
 string_value(struct slice s)
@@ -175,6 +176,42 @@ get_cookie(struct exchange *x, struct slice name)
     return string_value(fields_cookie(&x->request.fields, name));
 }
 
+/* ------------------------------------------------------------------ TLS */
+
+/* Absent without TLS, and where there is none. */
+#define TLS_STRING(name, field)                                                                   \
+    static struct expr_value get_tls_##name(struct exchange *x, struct slice arg)                 \
+    {                                                                                             \
+        (void) arg;                                                                               \
+        return string_or_absent(x->client->tls ? x->client->tls->field                            \
+                                               : (struct slice){NULL, 0});                        \
+    }
+
+TLS_STRING(sni, sni)
+TLS_STRING(version, version)
+TLS_STRING(cipher, cipher)
+TLS_STRING(alpn, alpn)
+TLS_STRING(ja4, ja4)
+TLS_STRING(client_subject, client_subject)
+TLS_STRING(client_san, client_san)
+TLS_STRING(client_fingerprint, client_fingerprint)
+
+static struct expr_value
+get_tls_resumed(struct exchange *x, struct slice arg)
+{
+    (void) arg;
+    return (struct expr_value){.type = EXPR_BOOL,
+                               .boolean = x->client->tls && x->client->tls->resumed};
+}
+
+static struct expr_value
+get_tls_client_verified(struct exchange *x, struct slice arg)
+{
+    (void) arg;
+    return (struct expr_value){.type = EXPR_BOOL,
+                               .boolean = x->client->tls && x->client->tls->client_verified};
+}
+
 /* ------------------------------------------------------------------ the response */
 
 static struct expr_value
@@ -247,6 +284,26 @@ const struct expr_variable expr_variables[] = {
     {"header", EXPR_STRING, true, .get = get_header, .fold_arg = true,
      .doc = "Value of a field of the request, the first of that name, in any case."},
     {"cookie", EXPR_STRING, true, .get = get_cookie, .doc = "Value of a cookie of the request."},
+    {"tls.sni", EXPR_STRING, .get = get_tls_sni,
+     .doc = "Name that the client asked for in its TLS handshake, in lower case."},
+    {"tls.version", EXPR_STRING, .get = get_tls_version,
+     .doc = "Version of TLS: `1.2` or `1.3`; absent without TLS."},
+    {"tls.cipher", EXPR_STRING, .get = get_tls_cipher,
+     .doc = "Cipher of the connection, such as `TLS_AES_128_GCM_SHA256`."},
+    {"tls.alpn", EXPR_STRING, .get = get_tls_alpn,
+     .doc = "Protocol agreed on in the handshake: `h2` or `http/1.1`; absent when none was."},
+    {"tls.resumed", EXPR_BOOL, .get = get_tls_resumed,
+     .doc = "The client came back with a session ticket."},
+    {"tls.ja4", EXPR_STRING, .get = get_tls_ja4,
+     .doc = "JA4 fingerprint of the client hello: the same for all copies of a client program."},
+    {"tls.client.subject", EXPR_STRING, .get = get_tls_client_subject,
+     .doc = "Subject of the client's certificate, such as `CN=alice,O=Example`."},
+    {"tls.client.san", EXPR_STRING, .get = get_tls_client_san,
+     .doc = "Alternative names of the client's certificate, separated by commas."},
+    {"tls.client.fingerprint", EXPR_STRING, .get = get_tls_client_fingerprint,
+     .doc = "SHA-256 of the client's certificate, in hexadecimal."},
+    {"tls.client.verified", EXPR_BOOL, .get = get_tls_client_verified,
+     .doc = "The client has shown a certificate of an authority that the listener trusts."},
     {"listener", EXPR_STRING, .get = get_listener,
      .doc = "Name of the listener that took the request."},
     {"route", EXPR_STRING, .get = get_route,

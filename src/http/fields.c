@@ -290,3 +290,23 @@ is_field_value(struct slice s)
 {
     return s.n == 0 || scan_until(s.at, s.at + s.n, SCAN_CONTROL) == s.at + s.n;
 }
+
+/* ------------------------------------------------------------------ trailers */
+
+/* RFC 9110 6.5.1: too late for these to be heeded by everyone, so nobody shall. */
+static const uint64_t not_in_trailers =
+    BIT(FIELD_CONTENT_LENGTH) | BIT(FIELD_TRANSFER_ENCODING) | BIT(FIELD_CONTENT_ENCODING) |
+    BIT(FIELD_CONTENT_TYPE) | BIT(FIELD_CONTENT_RANGE) | BIT(FIELD_TRAILER) | BIT(FIELD_TE) |
+    BIT(FIELD_HOST) | BIT(FIELD_FORWARDED) | BIT(FIELD_X_FORWARDED_FOR) |
+    BIT(FIELD_X_FORWARDED_HOST) | BIT(FIELD_X_FORWARDED_PORT) | BIT(FIELD_X_FORWARDED_PROTO) |
+    BIT(FIELD_X_REAL_IP) | BIT(FIELD_MAX_FORWARDS) | BIT(FIELD_EXPECT) | BIT(FIELD_RANGE) |
+    BIT(FIELD_CONNECTION) | BIT(FIELD_KEEP_ALIVE) | BIT(FIELD_PROXY_CONNECTION) |
+    BIT(FIELD_UPGRADE) | BIT(FIELD_AUTHORIZATION) | BIT(FIELD_PROXY_AUTHENTICATE) |
+    BIT(FIELD_PROXY_AUTHORIZATION) | BIT(FIELD_WWW_AUTHENTICATE) | BIT(FIELD_COOKIE) |
+    BIT(FIELD_SET_COOKIE) | BIT(FIELD_CACHE_CONTROL) | BIT(FIELD_LOCATION);
+
+bool
+fields_may_trail(const struct fields *f)
+{
+    return !(f->present & not_in_trailers);
+}

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 static struct app_upstream *
-find_upstream(struct app *a, struct slice name)
+find_upstream(const struct app *a, struct slice name)
 {
     return map_get(&a->by_name, name);
 }
@@ -15,43 +15,44 @@ find_upstream(struct app *a, struct slice name)
 static struct app_upstream *
 add_upstream(struct app *a, const struct upstream_config *config)
 {
-    struct app_upstream *u = find_upstream(a, config->name);
+    struct app_upstream *u = arena_new(&a->arena, struct app_upstream);
+    struct upstream *upstream = u ? upstream_get(config->name) : NULL;
 
-    if (u)
-        return u;
-    u = &a->upstreams[a->n_upstreams];
-    u->upstream = upstream_get(config->name);
-    u->config = config;
-    if (!u->upstream)
+    if (!upstream)
         return NULL;
+    u->terminal = (struct upstream_terminal){upstream, config};
+    u->relay = (struct middleware){&upstream_relay, &u->terminal};
+    *a->end = u;
+    a->end = &u->next;
     a->n_upstreams++;
     return map_put(&a->by_name, config->name, u) ? u : NULL;
 }
 
-/* `to: http://host:port` stands for an upstream of one server. */
+/* `to: http://host:port` stands for an upstream of one server.  It lives with what was read from
+ * the file: the upstream keeps both when the app is gone. */
 static struct upstream_config *
-config_of_url(struct app *a, const struct config *config, struct config_report *report,
-              const struct route *route)
+config_of_url(struct app *a, struct slice to, struct config_report *report)
 {
+    struct arena *arena = &a->snapshot.config->arena;
     struct slice address;
     struct server_config *server;
     struct upstream_config *u;
 
-    if (!upstream_url(route->to, &address))
+    if (!upstream_url(to, &address))
         return NULL;
-    u = config_bind_defaults(config, &a->arena, &upstream_url_object, report);
-    server = arena_new(&a->arena, struct server_config);
+    u = config_bind_defaults(a->snapshot.config, arena, &upstream_url_object, report);
+    server = arena_new(arena, struct server_config);
     if (!u || !server)
         return NULL;
     *server = (struct server_config){.address = address, .weight = 1};
-    u->name = route->to;
+    u->name = to;
     u->servers = (struct option_list){server, 1};
     return u;
 }
 
 static void
-unknown_upstream(struct app *a, const struct config *config, struct config_report *report,
-                 const struct route *route)
+unknown_upstream(struct app *a, struct config_report *report, struct slice to,
+                 struct config_mark where)
 {
     const struct upstream_config *u = a->settings->upstreams.at;
     size_t n = a->settings->upstreams.n;
@@ -61,35 +62,48 @@ unknown_upstream(struct app *a, const struct config *config, struct config_repor
     for (size_t i = 0; names && i < n; i++)
         names[i] = u[i].name;
     if (names)
-        hint = config_suggest(&a->arena, route->to, names, n);
-    config_report_add(report, CONFIG_ERROR, config_where(config, &route->to),
+        hint = config_suggest(&a->arena, to, names, n);
+    config_report_add(report, CONFIG_ERROR, where,
                       hint ? hint : "name an upstream of `upstreams:`, or write http://host:port",
-                      "there is no upstream `%.*s`", SLICE_ARG(route->to));
+                      "there is no upstream `%.*s`", SLICE_ARG(to));
 }
 
-static bool
-terminal(void *arg, const struct config *config, struct config_report *report,
-         const struct route *route, struct middleware *last)
+/* What routes and middleware say with `to`. */
+static const struct middleware *
+find_terminal(const struct middleware_linker *l, struct slice to, struct config_mark where)
 {
-    struct app *a = arg;
-    struct upstream_config *named = map_get(&a->configs, route->to);
-    struct app_upstream *known = named ? NULL : find_upstream(a, route->to);
-    struct upstream_terminal *t;
+    struct app *a = l->arg;
+    struct app_upstream *known = find_upstream(a, to);
+    struct upstream_config *config;
+    size_t errors = l->report->errors;
 
-    if (!named && !known)
-        named = config_of_url(a, config, report, route);
-    if (!named && !known) {
-        unknown_upstream(a, config, report, route);
-        return false;
-    }
-    if (named)
-        known = add_upstream(a, named);
-    t = arena_new(&a->arena, struct upstream_terminal);
-    if (!known || !t)
-        return false;
-    *t = (struct upstream_terminal){known->upstream, known->config};
-    *last = (struct middleware){&upstream_relay, t};
-    return true;
+    if (known)
+        return &known->relay;
+    config = map_get(&a->configs, to);
+    if (!config)
+        config = config_of_url(a, to, l->report);
+    if (config)
+        known = add_upstream(a, config);
+    else if (l->report->errors == errors)
+        unknown_upstream(a, l->report, to, where);
+    if (!known && l->report->errors == errors)
+        config_report_add(l->report, CONFIG_ERROR, where, NULL, "out of memory");
+    return known ? &known->relay : NULL;
+}
+
+static void
+hold(void *snapshot)
+{
+    atomic_fetch_add(&((struct snapshot *) snapshot)->refs, 1);
+}
+
+static void
+release(void *snapshot)
+{
+    struct snapshot *s = snapshot;
+
+    if (atomic_fetch_sub(&s->refs, 1) == 1)
+        s->unused(s);
 }
 
 static void
@@ -135,18 +149,20 @@ static bool
 build(struct app *a, struct config_report *report)
 {
     struct snapshot *s = &a->snapshot;
+    struct middleware_linker linker = {
+        .config = s->config,
+        .report = report,
+        .keeper = {hold, release, s},
+        .arg = a,
+        .terminal = find_terminal,
+    };
 
     a->settings = s->config->root;
     s->listeners = a->settings->listeners;
     s->logs = a->settings->logs;
     if (!index_configs(a))
         return false;
-    a->upstreams = calloc(a->settings->upstreams.n + a->settings->routes.n + 1,
-                          sizeof(*a->upstreams));
-    if (!a->upstreams)
-        return false;
-    s->routes = route_set_build(&a->settings->routes, s->config, by_default(a), terminal, a,
-                                report);
+    s->routes = route_set_build(&a->settings->routes, s->config, by_default(a), &linker, report);
     if (!s->routes)
         return false;
     warn_unused(a, report);
@@ -165,6 +181,7 @@ app_load(const struct app_source *source, struct config_report *report)
     if (!a)
         return NULL;
     arena_init(&a->arena, NULL, 0, SIZE_MAX / 2);
+    a->end = &a->upstreams;
     a->snapshot.refs = 1;
     a->snapshot.config = source->path ? config_load_file(source->path, &settings_object,
                                                          source->reader, report)
@@ -190,8 +207,17 @@ app_open_logs(struct app *a, struct config_report *report)
 void
 app_apply(struct app *a)
 {
-    for (size_t i = 0; i < a->n_upstreams; i++)
-        (void) upstream_apply(a->upstreams[i].upstream, a->upstreams[i].config);
+    for (struct app_upstream *u = a->upstreams; u; u = u->next)
+        (void) upstream_apply(u->terminal.upstream, u->terminal.config, a->snapshot.config);
+    upstreams_applied();
+}
+
+void
+app_retire(struct app *old, const struct app *now)
+{
+    for (struct app_upstream *u = old->upstreams; u; u = u->next)
+        if (!now || !find_upstream(now, u->terminal.config->name))
+            upstream_stop(u->terminal.upstream);
 }
 
 void
@@ -204,9 +230,8 @@ app_free(struct app *a)
             access_log_close(&log[i]);
     if (a->snapshot.routes)
         route_set_free(a->snapshot.routes);
-    for (size_t i = 0; i < a->n_upstreams; i++)
-        upstream_release(a->upstreams[i].upstream);
-    free(a->upstreams);
+    for (struct app_upstream *u = a->upstreams; u; u = u->next)
+        upstream_release(u->terminal.upstream);
     map_free(&a->by_name);
     map_free(&a->configs);
     if (a->snapshot.config)

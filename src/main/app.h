@@ -17,20 +17,22 @@ struct app_source {
     const struct config_source *reader;
 };
 
-struct app {
-    struct snapshot        snapshot; /* first: workers see only this */
-    const struct settings *settings;
-    struct app_upstream   *upstreams; /* those of the configuration, and
-                                       * those that routes name by URL */
-    size_t                 n_upstreams;
-    struct map             by_name; /* name -> struct app_upstream */
-    struct map             configs; /* name -> struct upstream_config */
-    struct arena           arena;
+/* One that somebody names: a route, or an option of some middleware. */
+struct app_upstream {
+    struct app_upstream     *next;
+    struct upstream_terminal terminal; /* its upstream is a reference; its config lives in the
+                                        * snapshot's config, which may outlive the app */
+    struct middleware        relay;    /* to that terminal */
 };
 
-struct app_upstream {
-    struct upstream              *upstream; /* a reference */
-    const struct upstream_config *config;
+struct app {
+    struct snapshot         snapshot; /* first: workers see only this */
+    const struct settings  *settings;
+    struct app_upstream    *upstreams, **end; /* in the order in which they were named first */
+    size_t                  n_upstreams;
+    struct map              by_name; /* name or URL -> struct app_upstream */
+    struct map              configs; /* name -> struct upstream_config */
+    struct arena            arena;
 };
 
 /* Reads, checks, builds; changes nothing that runs.  NULL after reporting errors.  Control
@@ -40,6 +42,9 @@ struct app *app_load(const struct app_source *source, struct config_report *repo
 bool app_open_logs(struct app *a, struct config_report *report);
 /* Upstreams become what it says. */
 void app_apply(struct app *a);
+/* After `now` has taken its place: looking up and checking end for upstreams that `now` does not
+ * name any more.  NULL: for all. */
+void app_retire(struct app *old, const struct app *now);
 void app_free(struct app *a);
 
 #endif

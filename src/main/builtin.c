@@ -10,13 +10,16 @@
 
 #define BUILTIN_MIDDLEWARE(X)                                                                     \
     X(middleware_body_limit)                                                                      \
+    X(middleware_fault)                                                                           \
     X(middleware_headers)                                                                         \
     X(middleware_hide_origin)                                                                     \
     X(middleware_ip_filter)                                                                       \
+    X(middleware_mirror)                                                                          \
     X(middleware_redirect)                                                                        \
     X(middleware_request_id)                                                                      \
     X(middleware_respond)                                                                         \
     X(middleware_rewrite)                                                                         \
+    X(middleware_status)                                                                          \
     X(middleware_timeouts)
 
 const struct middleware_ops *const builtin_middleware[] = {

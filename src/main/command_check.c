@@ -201,11 +201,8 @@ explain_answer(const struct app *a, struct exchange *x, struct text *out)
     explain_chain(x, out);
     explain_timeouts(x, out);
     last = &x->route->chain[x->route->chain_length - 1];
-    if (last->ops == &upstream_relay) {
-        const struct upstream_terminal *t = last->config;
-
-        upstream_explain(t->upstream, t->config, out);
-    }
+    if (last->ops->explain)
+        last->ops->explain(last, x, out);
 }
 
 static int
@@ -226,8 +223,7 @@ explain(void *arg)
         print_text(&out, stdout);
         status = 0;
     }
-    for (size_t n = 0; n < a->n_upstreams; n++)
-        upstream_stop(a->upstreams[n].upstream);
+    app_retire(a, NULL);
     while (fiber_count() > 0)
         loop_once(loop_self(), loop_now_us() + 1000);
     arena_free(&i.x.arena);

@@ -299,6 +299,7 @@ hand_over(struct process *p, struct app *a)
     channel_tell(p->channel, CHANNEL_LOADED, NULL);
     if (old) {
         forget_listeners(p, old, a);
+        app_retire(old, a);
         release_app(old);
     }
     return true;

@@ -253,16 +253,15 @@ TEST(the_hosts_own_name_is_not_the_servers)
 TEST(so_is_every_server_of_the_upstream)
 {
     const char *fields[] = {"Location", "http://web2.internal:8080/x", NULL};
-    struct server_config servers[] = {{SLICE_INIT("web1.internal:8080"), 1},
-                                      {SLICE_INIT("web2.internal:8080"), 1}};
+    struct server_config servers[] = {{.address = SLICE_INIT("web1.internal:8080")},
+                                      {.address = SLICE_INIT("web2.internal:8080")}};
     struct upstream_config config = {.servers = {servers, 2}};
     struct upstream_terminal terminal = {.config = &config};
     struct middleware last = {&upstream_relay, &terminal};
-    struct route route = {.chain = &last, .chain_length = 1};
 
     EXPECT(prepare("hide_origin", "http://example.com/"));
     server_fields = fields;
-    x->route = &route;
+    x->relay.terminal = &last;
     trial_run(&t, x, &server);
     EXPECT_STR(testing_field(x, "Location"), "http://example.com/x");
     done();

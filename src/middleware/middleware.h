@@ -11,13 +11,16 @@
 #include "exchange/middleware.h"
 
 extern const struct middleware_ops middleware_body_limit;
+extern const struct middleware_ops middleware_fault;
 extern const struct middleware_ops middleware_headers;
 extern const struct middleware_ops middleware_hide_origin; /* by default in every chain */
 extern const struct middleware_ops middleware_ip_filter;
+extern const struct middleware_ops middleware_mirror;
 extern const struct middleware_ops middleware_redirect;
 extern const struct middleware_ops middleware_request_id;
 extern const struct middleware_ops middleware_respond;
 extern const struct middleware_ops middleware_rewrite;
+extern const struct middleware_ops middleware_status;
 extern const struct middleware_ops middleware_timeouts;
 
 /* To be copied, not to be listed: see docs/guide/writing-a-middleware.md. */

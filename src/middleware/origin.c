@@ -44,15 +44,11 @@ split(struct slice text, struct slice *host, uint16_t *port)
 static const struct option_list *
 configured_servers(const struct exchange *x)
 {
-    const struct middleware *last;
     const struct upstream_terminal *terminal;
 
-    if (!x->route || x->route->chain_length == 0)
+    if (!x->relay.terminal)
         return NULL;
-    last = &x->route->chain[x->route->chain_length - 1];
-    if (last->ops != &upstream_relay)
-        return NULL;
-    terminal = last->config;
+    terminal = x->relay.terminal->config;
     return terminal->config ? &terminal->config->servers : NULL;
 }
 

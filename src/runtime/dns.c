@@ -11,7 +11,11 @@
 #include "runtime/fiber.h"
 #include "runtime/loop.h"
 
+/* ares_query() hands an answer over as it came; newer versions, which would rather have it read by
+ * them, call that deprecated. */
+#define CARES_NO_DEPRECATED
 #include <ares.h>
+#include <arpa/nameser.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -34,12 +38,14 @@ struct watched {
     ares_socket_t   theirs;
 };
 
+/* Outlives the fiber's interest in it: c-ares always answers, if only that it was destroyed. */
 struct question {
-    struct fiber      *fiber;
-    struct dns_answer *answer;
-    uint16_t           port;
-    enum err           err;
-    bool               done, abandoned;
+    struct fiber          *fiber;
+    struct dns_answer     *addresses; /* one of the two is wanted */
+    struct dns_srv_answer *services;
+    uint16_t               port;
+    enum err               err;
+    bool                   done, abandoned;
 };
 
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
@@ -159,11 +165,26 @@ on_state(void *arg, ares_socket_t fd, int readable, int writable)
         (void) io_ready(&w->sock, &w->writable, IO_WRITABLE, on_socket_writable);
 }
 
+static enum err
+open_channel(struct resolver *r)
+{
+    struct ares_options options = {.timeout = TIMEOUT_MS,
+                                   .tries = TRIES,
+                                   .sock_state_cb = on_state,
+                                   .sock_state_cb_data = r};
+    int which = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+
+    /* Newer versions remember answers, even when somebody wants to know anew. */
+#ifdef ARES_OPT_QUERY_CACHE
+    which |= ARES_OPT_QUERY_CACHE;
+    options.qcache_max_ttl = 0;
+#endif
+    return ares_init_options(&r->channel, &options, which) == ARES_SUCCESS ? OK : ERR_NO_MEMORY;
+}
+
 static struct resolver *
 resolver_self(void)
 {
-    struct ares_options options = {
-        .timeout = TIMEOUT_MS, .tries = TRIES, .sock_state_cb = on_state};
     struct resolver *r = loop_current->resolver;
 
     if (r)
@@ -172,12 +193,9 @@ resolver_self(void)
     r = calloc(1, sizeof(*r));
     if (!r)
         return NULL;
-    options.sock_state_cb_data = r;
     list_init(&r->sockets);
     r->tick.fire = on_tick;
-    if (ares_init_options(&r->channel, &options,
-                          ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) !=
-        ARES_SUCCESS) {
+    if (open_channel(r) != OK) {
         free(r);
         return NULL;
     }
@@ -198,9 +216,9 @@ compare(const void *a, const void *b)
 }
 
 static void
-fill(struct question *q, const struct ares_addrinfo *info)
+fill(const struct question *q, const struct ares_addrinfo *info)
 {
-    struct dns_answer *a = q->answer;
+    struct dns_answer *a = q->addresses;
 
     *a = (struct dns_answer){.ttl_s = UINT32_MAX};
     for (const struct ares_addrinfo_node *n = info->nodes; n && a->n < DNS_ADDRESSES_MAX;
@@ -237,36 +255,78 @@ error_of(int status)
     }
 }
 
+/* True when nobody waits any more; then it is gone. */
+static bool
+was_abandoned(struct question *q)
+{
+    bool abandoned = q->abandoned;
+
+    if (abandoned)
+        free(q);
+    return abandoned;
+}
+
 static void
-on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+finish(struct question *q, enum err e)
+{
+    q->err = e;
+    q->done = true;
+    /* May be called from within asking, on the asking fiber itself. */
+    if (q->fiber != fiber_self())
+        fiber_resume(q->fiber);
+}
+
+static void
+on_addresses(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
     struct question *q = arg;
+    enum err e = error_of(status);
 
     (void) timeouts;
-    if (q->abandoned) {
-        free(q);
-    } else {
-        q->err = error_of(status);
-        if (info && q->err == OK)
+    if (!was_abandoned(q)) {
+        if (info && e == OK)
             fill(q, info);
-        if (q->err == OK && q->answer->n == 0)
-            q->err = ERR_NOT_FOUND;
-        q->done = true;
-        /* May be called from within ares_getaddrinfo() on the asking fiber itself. */
-        if (q->fiber != fiber_self())
-            fiber_resume(q->fiber);
+        if (e == OK && q->addresses->n == 0)
+            e = ERR_NOT_FOUND;
+        finish(q, e);
     }
     if (info)
         ares_freeaddrinfo(info);
 }
 
-static enum err
-ask(struct resolver *r, const char *name, struct question *q)
+static void
+on_services(void *arg, int status, int timeouts, unsigned char *message, int bytes)
+{
+    struct question *q = arg;
+    enum err e = error_of(status);
+
+    (void) timeouts;
+    if (was_abandoned(q))
+        return;
+    if (e == OK)
+        e = dns_srv_read(slice_of((const char *) message, bytes > 0 ? (size_t) bytes : 0),
+                         q->services);
+    finish(q, e);
+}
+
+static void
+ask_addresses(struct resolver *r, const char *name, struct question *q)
 {
     struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 
+    ares_getaddrinfo(r->channel, name, NULL, &hints, on_addresses, q);
+}
+
+static void
+ask_services(struct resolver *r, const char *name, struct question *q)
+{
+    ares_query(r->channel, name, ns_c_in, ns_t_srv, on_services, q);
+}
+
+static enum err
+wait_for(struct resolver *r, struct question *q)
+{
     r->asking++;
-    ares_getaddrinfo(r->channel, name, NULL, &hints, on_answer, q);
     if (!timer_is_set(&r->tick))
         timer_set(&loop_current->timers, &r->tick, loop_now_us() + TICK_US);
     while (!q->done && fiber_self()->cancelled == OK)
@@ -275,12 +335,13 @@ ask(struct resolver *r, const char *name, struct question *q)
     return q->done ? q->err : ERR_CANCELLED;
 }
 
-enum err
-dns_resolve(struct slice name, uint16_t port, struct dns_answer *answer)
+static enum err
+ask(struct slice name, const struct question *wanted,
+    void (*begin)(struct resolver *r, const char *name, struct question *q))
 {
     struct resolver *r = resolver_self();
     struct question *q = calloc(1, sizeof(*q));
-    char text[256];
+    char text[DNS_NAME_MAX + 1];
     enum err e;
 
     if (!r || !q || name.n >= sizeof(text)) {
@@ -289,13 +350,31 @@ dns_resolve(struct slice name, uint16_t port, struct dns_answer *answer)
     }
     memcpy(text, name.at, name.n);
     text[name.n] = '\0';
-    *q = (struct question){.fiber = fiber_self(), .answer = answer, .port = port};
-    e = ask(r, text, q);
+    *q = *wanted;
+    q->fiber = fiber_self();
+    begin(r, text, q);
+    e = wait_for(r, q);
     if (q->done)
         free(q);
     else
         q->abandoned = true;
     return e;
+}
+
+enum err
+dns_resolve(struct slice name, uint16_t port, struct dns_answer *answer)
+{
+    struct question q = {.addresses = answer, .port = port};
+
+    return ask(name, &q, ask_addresses);
+}
+
+enum err
+dns_srv(struct slice name, struct dns_srv_answer *answer)
+{
+    struct question q = {.services = answer};
+
+    return ask(name, &q, ask_services);
 }
 
 void

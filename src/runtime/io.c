@@ -2,7 +2,7 @@
 /* runtime/io.c - operations, whatever loop carries them out. */
 #include "runtime/io.h"
 
-#include "runtime/loop.h"
+#include "runtime/sock.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -17,6 +17,8 @@ void
 sock_close(struct sock *s)
 {
     CHECK(s->fd >= 0 && !s->reader && !s->writer);
+    if (s->layer)
+        s->layer->ops->free(s);
     loop_current->ops->detach(s);
     close(s->fd);
     s->fd = -1;

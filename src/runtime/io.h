@@ -22,6 +22,7 @@
 struct io;
 struct loop;
 struct sock;
+struct sock_layer;
 
 typedef void io_done_f(struct io *io);
 
@@ -60,6 +61,8 @@ struct sock {
      * be NULL. */
     void      (*release)(struct sock *s);
     struct list closing;
+    /* What lies between the owner and the wire, such as TLS (runtime/sock.h); NULL: nothing. */
+    struct sock_layer *layer;
 };
 
 enum sock_flags {
@@ -101,9 +104,12 @@ extern const struct loop_ops loop_epoll;
 
 /* ------------------------------------------------------------------ starting operations */
 
+/* The operations are the wire's: they know nothing of a layer, which itself is built on them. */
+
 /* Zero the sock first.  The descriptor is non-blocking; it is closed by sock_close(). */
 void sock_init(struct sock *s, int fd);
-/* Operations must have completed (cancel them before); release() is called later from the loop. */
+/* Operations must have completed (cancel them before); release() is called later from the loop.  A
+ * layer is freed at once. */
 void sock_close(struct sock *s);
 
 ssize_t io_recv(struct sock *s, struct io *io, void *at, size_t n, io_done_f *done);

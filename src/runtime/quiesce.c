@@ -91,6 +91,21 @@ workers_each(void (*run)(void *arg), void (*then)(void *arg), void *arg)
     return r != NULL;
 }
 
+bool
+workers_send(unsigned number, struct message *m)
+{
+    bool sent = false;
+
+    pthread_mutex_lock(&workers.lock);
+    for (size_t i = 0; i < workers.n && !sent; i++)
+        if (workers.loops[i]->number == number) {
+            loop_post(workers.loops[i], m);
+            sent = true;
+        }
+    pthread_mutex_unlock(&workers.lock);
+    return sent;
+}
+
 void
 workers_retire(void (*free_it)(void *what), void *what)
 {

@@ -77,12 +77,34 @@ error_of(const struct wait *w, ssize_t result)
                                            : ERR_CANCELLED;
 }
 
+static enum err
+layer_recv(struct sock *s, void *at, size_t room, uint64_t deadline_us, size_t *got)
+{
+    for (;;) {
+        ssize_t n = s->layer->ops->recv_now(s, at, room);
+        enum err e;
+
+        if (n > 0) {
+            *got = (size_t) n;
+            return OK;
+        }
+        if (n != IO_PENDING)
+            return n == 0 ? ERR_END : err_from_errno((int) -n);
+        e = sock_wire_wait(s, IO_READABLE, deadline_us);
+        if (e != OK)
+            return e;
+    }
+}
+
 enum err
 sock_recv(struct sock *s, void *at, size_t room, uint64_t deadline_us, size_t *got)
 {
     struct wait w;
-    ssize_t n = io_recv(s, &w.io, at, room, on_done);
+    ssize_t n;
 
+    if (__builtin_expect(s->layer != NULL, 0))
+        return layer_recv(s, at, room, deadline_us, got);
+    n = io_recv(s, &w.io, at, room, on_done);
     if (n == IO_PENDING)
         n = finish(&w, deadline_us);
     if (n > 0) {
@@ -93,7 +115,7 @@ sock_recv(struct sock *s, void *at, size_t room, uint64_t deadline_us, size_t *g
 }
 
 ssize_t
-sock_recv_now(struct sock *s, void *at, size_t room)
+sock_wire_recv(struct sock *s, void *at, size_t room)
 {
     ssize_t n;
 
@@ -108,6 +130,50 @@ sock_recv_now(struct sock *s, void *at, size_t room)
     if (n < 0 || ((size_t) n < room && !(s->flags & SOCK_HANGUP)))
         s->flags &= (uint8_t) ~SOCK_READABLE;
     return n < 0 ? IO_PENDING : n;
+}
+
+ssize_t
+sock_recv_now(struct sock *s, void *at, size_t room)
+{
+    if (__builtin_expect(s->layer != NULL, 0))
+        return s->layer->ops->recv_now(s, at, room);
+    return sock_wire_recv(s, at, room);
+}
+
+ssize_t
+sock_wire_send(struct sock *s, const struct iovec *iov, int n)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *) iov, .msg_iovlen = (size_t) n};
+    ssize_t sent;
+
+    if (!(s->flags & SOCK_WRITABLE))
+        return IO_PENDING;
+    do
+        sent = sendmsg(s->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0 && errno != EAGAIN)
+        return -errno;
+    if (sent < 0)
+        s->flags &= (uint8_t) ~SOCK_WRITABLE;
+    return sent < 0 ? IO_PENDING : sent;
+}
+
+ssize_t
+sock_send_now(struct sock *s, const void *at, size_t n)
+{
+    struct iovec iov = {(void *) at, n};
+
+    if (s->layer)
+        return s->layer->ops->send_now(s, &iov, n ? 1 : 0);
+    return n ? sock_wire_send(s, &iov, 1) : 0;
+}
+
+bool
+sock_finish(struct sock *s)
+{
+    if (s->layer)
+        s->layer->ops->finish(s);
+    return shutdown(s->fd, SHUT_WR) == 0;
 }
 
 /* Drops the first n bytes; how many vectors are left. */
@@ -126,10 +192,35 @@ consume(struct iovec **iov, int count, size_t n)
     return count;
 }
 
+/* Until the layer has taken everything and the wire everything of the layer. */
+static enum err
+layer_send(struct sock *s, struct iovec *iov, int count, uint64_t progress_us)
+{
+    for (;;) {
+        ssize_t n = s->layer->ops->send_now(s, iov, count);
+        enum err e;
+
+        if (n == 0 && count == 0)
+            return OK;
+        if (n >= 0) {
+            count = consume(&iov, count, (size_t) n);
+            continue;
+        }
+        if (n != IO_PENDING)
+            return err_from_errno((int) -n);
+        e = sock_wire_wait(s, IO_WRITABLE,
+                           progress_us == TIMER_NEVER ? TIMER_NEVER : loop_now_us() + progress_us);
+        if (e != OK)
+            return e;
+    }
+}
+
 enum err
 sock_send(struct sock *s, struct iovec *iov, int count, uint64_t progress_us)
 {
     count = consume(&iov, count, 0);
+    if (__builtin_expect(s->layer != NULL, 0))
+        return layer_send(s, iov, count, progress_us);
     while (count) {
         struct wait w;
         ssize_t n = io_send(s, &w.io, iov, count, on_done);
@@ -144,7 +235,7 @@ sock_send(struct sock *s, struct iovec *iov, int count, uint64_t progress_us)
 }
 
 enum err
-sock_wait(struct sock *s, enum io_kind kind, uint64_t deadline_us)
+sock_wire_wait(struct sock *s, enum io_kind kind, uint64_t deadline_us)
 {
     struct wait w;
     ssize_t n = io_ready(s, &w.io, kind, on_done);
@@ -152,6 +243,14 @@ sock_wait(struct sock *s, enum io_kind kind, uint64_t deadline_us)
     if (n == IO_PENDING)
         n = finish(&w, deadline_us);
     return n < 0 ? error_of(&w, n) : OK;
+}
+
+enum err
+sock_wait(struct sock *s, enum io_kind kind, uint64_t deadline_us)
+{
+    if (kind == IO_READABLE && sock_has_pending(s))
+        return OK;
+    return sock_wire_wait(s, kind, deadline_us);
 }
 
 void
@@ -165,35 +264,56 @@ sock_tune_loopback(int fd, const union address *peer)
 }
 
 static int
-open_socket(const union address *to, const union address *source)
+bind_source(int fd, const union address *source)
+{
+    int one = 1;
+
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+    return bind(fd, &source->any, address_length(source)) == 0 ? 0 : -errno;
+}
+
+static void
+tune_tcp(int fd, const union address *to, const struct sock_options *o)
+{
+    int one = 1, seconds = o ? (int) o->keepalive_s : 0;
+
+    if (to->any.sa_family == AF_UNIX)
+        return;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    sock_tune_loopback(fd, to);
+    if (o && o->fast_open)
+        setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &one, sizeof(one));
+    if (seconds) {
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof(seconds));
+    }
+}
+
+static int
+open_socket(const union address *to, const struct sock_options *o)
 {
     int fd = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int one = 1;
+    int failed = 0;
 
     if (fd < 0)
         return -errno;
-    if (to->any.sa_family != AF_UNIX)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    sock_tune_loopback(fd, to);
-    if (source) {
-        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
-        if (bind(fd, &source->any, address_length(source)) != 0) {
-            int failed = errno;
-
-            close(fd);
-            return -failed;
-        }
-    }
-    return fd;
+    tune_tcp(fd, to, o);
+    if (o && o->source && o->source->any.sa_family == to->any.sa_family)
+        failed = bind_source(fd, o->source);
+    if (failed == 0)
+        return fd;
+    close(fd);
+    return failed;
 }
 
 enum err
-sock_connect(struct sock *s, const union address *to, const union address *source,
+sock_connect(struct sock *s, const union address *to, const struct sock_options *options,
              uint64_t deadline_us)
 {
     struct wait w;
     ssize_t result;
-    int fd = open_socket(to, source);
+    int fd = open_socket(to, options);
 
     if (fd < 0)
         return err_from_errno(-fd);
@@ -210,7 +330,8 @@ sock_connect(struct sock *s, const union address *to, const union address *sourc
 static void
 on_wake(struct timer *t)
 {
-    fiber_run_now(container_of(t, struct wait, timer)->fiber);
+    /* Somebody else may have made it ready in the same round. */
+    fiber_resume(container_of(t, struct wait, timer)->fiber);
 }
 
 enum err

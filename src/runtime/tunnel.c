@@ -9,8 +9,6 @@
 
 #include "runtime/sock.h"
 
-#include <sys/socket.h>
-
 static void read_more(struct tunnel_way *w);
 
 static void
@@ -37,52 +35,56 @@ end_way(struct tunnel_way *w)
     struct tunnel *t = w->tunnel;
 
     w->ended = true;
+    (void) sock_finish(w->to);
     if (t->ways[0].ended && t->ways[1].ended)
         finish(t, OK);
-    else
-        shutdown(w->to->fd, SHUT_WR);
 }
 
-static void on_sent(struct io *io);
+static void on_writable(struct io *io);
 
-/* OK: all of it is gone. */
+static void
+advance(struct tunnel_way *w, size_t n)
+{
+    w->held.iov_base = (char *) w->held.iov_base + n;
+    w->held.iov_len -= n;
+    w->bytes += n;
+    w->tunnel->last_us = loop_now_us();
+}
+
+/* True: all of it is gone, and a layer keeps nothing back either. */
 static bool
 send_held(struct tunnel_way *w)
 {
-    while (w->held.iov_len) {
-        ssize_t n = io_send(w->to, &w->writing, &w->held, 1, on_sent);
+    for (;;) {
+        ssize_t n = sock_send_now(w->to, w->held.iov_base, w->held.iov_len);
 
-        if (n == IO_PENDING)
-            return false;
+        if (n == IO_PENDING) {
+            n = io_ready(w->to, &w->writing, IO_WRITABLE, on_writable);
+            if (n == 0)
+                continue;
+        } else if (n == 0 && w->held.iov_len == 0) {
+            buffer_give(w->size, take(&w->buffer));
+            return true;
+        }
         if (n < 0) {
-            finish(w->tunnel, ERR_RESET);
+            if (n != IO_PENDING)
+                finish(w->tunnel, ERR_RESET);
             return false;
         }
-        w->held.iov_base = (char *) w->held.iov_base + n;
-        w->held.iov_len -= (size_t) n;
-        w->bytes += (uint64_t) n;
-        w->tunnel->last_us = loop_now_us();
+        advance(w, (size_t) n);
     }
-    buffer_give(w->size, take(&w->buffer));
-    return true;
 }
 
 static void
-on_sent(struct io *io)
+on_writable(struct io *io)
 {
     struct tunnel_way *w = container_of(io, struct tunnel_way, writing);
 
     if (w->tunnel->over)
         return;
-    if (io->result < 0) {
+    if (io->result < 0)
         finish(w->tunnel, ERR_RESET);
-        return;
-    }
-    w->held.iov_base = (char *) w->held.iov_base + io->result;
-    w->held.iov_len -= (size_t) io->result;
-    w->bytes += (uint64_t) io->result;
-    w->tunnel->last_us = loop_now_us();
-    if (send_held(w))
+    else if (send_held(w))
         read_more(w);
 }
 
@@ -133,7 +135,9 @@ static void
 read_more(struct tunnel_way *w)
 {
     for (;;) {
-        ssize_t ready = io_ready(w->from, &w->reading, IO_READABLE, on_readable);
+        ssize_t ready = sock_has_pending(w->from)
+                            ? 0
+                            : io_ready(w->from, &w->reading, IO_READABLE, on_readable);
         enum received received;
 
         if (ready == IO_PENDING)

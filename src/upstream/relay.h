@@ -2,16 +2,23 @@
 /*
  * upstream/relay.h - one exchange on its way to a server and back.  Private to the room.
  *
- *     relay.c          which server, how often, what a failure means
+ *     relay.c          how often, what a failure means, what the client is told
+ *     choose.c         which server, and why (explain)
+ *     attempt.c        one server is asked: connection, request, head of the answer
+ *     hedge.c          two are asked, the first answer wins
  *     request_head.c   the head as the server gets it
  *     request_pump.c   the body, on a fiber of its own, while the response may be coming already
  *     response.c       the response's head, and its body as a source that is pulled
+ *     load_report.c    what a response says of its server's load
  */
 #ifndef UPSTREAM_RELAY_H
 #define UPSTREAM_RELAY_H
 
 #include "http/h1.h"
 #include "upstream/server.h"
+#include "upstream/sticky.h"
+
+enum { ATTEMPTS_MAX = 14 }; /* and further ones of hedging */
 
 /* The request's body on its way. */
 struct pump {
@@ -26,32 +33,55 @@ struct pump {
     uint64_t        last_us;  /* when it last made progress */
 };
 
-struct relay {
+/* What all attempts of an exchange share; in its arena. */
+struct relay_plan {
     struct exchange                *x;
     const struct upstream_terminal *to;
-    struct server_conn             *conn;
-    struct server                  *counted; /* its inflight counts us; NULL when not any more */
-    /* The request's body: */
-    struct slice                    first;   /* pulled before the first
-                                              * attempt, can be sent again */
-    bool                            whole;   /* ... and it is all there is */
-    struct pump                     pump;
-    struct fiber                   *main;    /* the one that the exchange runs on */
+    uint64_t                        affinity; /* hash of the balancing's key; 0: none */
+    uint16_t                        region;   /* of the client */
+    bool                            stick;    /* seen counts */
+    struct sticky_seen              seen;     /* what the client's cookie says */
+    struct slice                    first;    /* of the body: pulled before the first attempt, can
+                                               * be sent again */
+    bool                            whole;    /* ... and it is all there is */
+    struct guard_options            guards;
+    struct guard_pass               pass;
+    bool                            failed;   /* for guard_leave() */
+    uint64_t                        took_us;
+    struct server                  *tried[ATTEMPTS_MAX]; /* references */
+    size_t                          n_tried;
+};
+
+/* One attempt; the one that is answered becomes the source of the response's body. */
+struct relay {
+    struct relay_plan  *plan;
+    struct exchange    *x;
+    struct server_conn *conn;
+    struct server      *counted; /* it has us in flight; NULL when not any more */
+    bool                unanswered; /* ... and counts our answer as outstanding */
+    struct server      *server;  /* who is asked; the plan has the reference */
+    uint64_t            begun_us;
+    uint64_t            response_us; /* how long the head of the answer may take */
+    bool                reused;
+    uint64_t            idle_us; /* ... after so long */
+    struct pump         pump;
+    struct fiber       *main;    /* the one that the exchange runs on */
     /* Bytes from the server: */
-    char                           *buffer;
-    unsigned                        buffer_size; /* BUFFER_MEDIUM, BUFFER_LARGE */
-    size_t                          start, end;
-    /* The response's body: */
-    struct body                     body;
-    enum h1_framing                 framing;
-    uint64_t                        left;
-    struct h1_chunked               chunked;
-    uint64_t                        body_bytes; /* so far */
-    uint64_t                        sent_before; /* by the connection, before this request */
-    struct fields                   trailers;
-    bool                            keep_alive;
-    bool                            complete;
-    enum err                        broken; /* error of the body, which stays */
+    char               *buffer;
+    unsigned            buffer_size; /* BUFFER_MEDIUM, BUFFER_LARGE */
+    size_t              start, end;
+    /* The response: */
+    struct h1_head      head;
+    struct body         body;
+    enum h1_framing     framing;
+    uint64_t            left;
+    struct h1_chunked   chunked;
+    uint64_t            body_bytes; /* so far */
+    uint64_t            sent_before; /* by the connection, before this request */
+    struct fields       trailers;
+    bool                keep_alive;
+    bool                complete;
+    enum err            broken; /* error of the body, which stays */
 };
 
 /* Why an attempt failed. */
@@ -60,15 +90,53 @@ struct failure {
     enum err    err;
     bool        unseen;  /* the server's application cannot have seen the request */
     bool        connect; /* no connection could be made */
+    bool        ours;    /* the server is not to blame */
     const void *limit;   /* option whose value was reached */
     const char *limit_name;
     const char *detail;
+    unsigned    retry_after_s;
 };
+
+static inline const struct upstream_config *
+relay_config(const struct relay *r)
+{
+    return r->plan->to->config;
+}
+
+/* ------------------------------------------------------------------ choose.c */
+
+/* Reads from the exchange what the choice depends on. */
+void relay_plan_choice(struct relay_plan *plan);
+/* A reference to a server that was not tried yet, noted as tried; NULL when there is none.  Does not
+ * wait. */
+struct server *relay_choose(struct relay_plan *plan);
+
+/* ------------------------------------------------------------------ attempt.c */
 
 /* Monotonic time until which a wait of `us` may last, the exchange's total limit included. */
 uint64_t relay_deadline_us(const struct exchange *x, uint64_t us);
-
 bool relay_total_is_over(const struct exchange *x);
+struct relay *relay_new(struct relay_plan *plan);
+/* Up to the head of the answer, which is in r->head then.  False: *f says why.  last: no other
+ * attempt will follow, so that it may take its time. */
+bool relay_attempt(struct relay *r, struct server *s, bool last, struct failure *f);
+/* The server's answer is not wanted, or never came. */
+void relay_abandon(struct relay *r);
+/* What was answered becomes x->response. */
+void relay_accept(struct relay *r);
+/* Nothing of the body is lost: it can be sent once more. */
+bool relay_can_resend(const struct relay *r);
+bool relay_may_retry(const struct relay *r, const struct failure *f);
+/* The exchange is over, as far as the server is concerned. */
+void relay_uncount(struct relay *r);
+
+/* ------------------------------------------------------------------ hedge.c */
+
+/* As relay_attempt(), but further servers are asked when the first takes long; *r becomes the one
+ * that was answered. */
+bool relay_hedge(struct relay **r, struct server *s, struct failure *f);
+
+/* ------------------------------------------------------------------ the rest */
 
 /* Into out; false when it does not fit or memory is used up (the text's `full`). */
 void relay_write_request_head(const struct relay *r, struct text *out);
@@ -78,10 +146,18 @@ bool relay_pump_start(struct relay *r);
 /* Ends it if it has not ended, and waits for that. */
 void relay_pump_stop(struct relay *r);
 
-/* Reads response heads up to the final one and makes x->response.  False: failed, and *f says
- * why. */
-bool relay_read_response(struct relay *r, struct failure *f);
+/* Reads response heads up to the final one, into r->head.  False: failed, and *f says why. */
+bool relay_read_head(struct relay *r, struct failure *f);
+/* The body of the response as a source, into x->response. */
+void relay_make_response(struct relay *r);
 /* Gives back what the relay holds; the connection too, when it can be used again. */
 void relay_release(struct relay *r);
+
+/* `endpoint-load-metrics` of a response: the share of its weight that the server wants.  False: it
+ * says nothing that is understood. */
+bool load_report_share(struct slice value, uint16_t *share);
+
+/* The guard is told that the exchange is over; once. */
+void relay_leave(struct relay_plan *plan);
 
 #endif

@@ -76,6 +76,7 @@ relay_write_request_head(const struct relay *r, struct text *out)
     put_framing(out, q);
     put_connection(out, q);
     /* The version of the message that we received (RFC 9110 7.6.3). */
-    text_put(out, q->version == 10 ? SLICE("Via: 1.0 maitred\r\n\r\n")
-                                   : SLICE("Via: 1.1 maitred\r\n\r\n"));
+    text_put(out, q->version == 10   ? SLICE("Via: 1.0 maitred\r\n\r\n")
+                  : q->version == 20 ? SLICE("Via: 2.0 maitred\r\n\r\n")
+                                     : SLICE("Via: 1.1 maitred\r\n\r\n"));
 }

@@ -58,7 +58,7 @@ pump_body(struct relay *r)
 {
     struct pump *p = &r->pump;
     struct exchange *x = r->x;
-    struct slice chunk = r->first;
+    struct slice chunk = r->plan->first;
     enum err e = OK;
 
     if (chunk.n == 0)

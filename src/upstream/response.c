@@ -62,10 +62,13 @@ fail_waiting(struct relay *r, struct failure *f, enum err e)
     const struct exchange_timeouts *t = r->x->timeouts;
 
     if (e == ERR_TIMEOUT) {
-        bool total = relay_total_is_over(r->x);
+        bool total = relay_total_is_over(r->x), own = r->response_us != t->response_us;
 
-        f->limit = total ? &t->total_us : &t->response_us;
-        f->limit_name = total ? "timeouts.total" : "timeouts.response";
+        f->limit = total ? &t->total_us : own ? &relay_config(r)->retries.attempt_us
+                                              : &t->response_us;
+        f->limit_name = total ? "timeouts.total"
+                        : own ? "retries.attempt_timeout"
+                              : "timeouts.response";
         return fail(f, total ? REASON_TOTAL_TIMEOUT : REASON_RESPONSE_TIMEOUT, e, NULL);
     }
     if (r->end == 0)
@@ -116,7 +119,7 @@ inform(struct relay *r, struct h1_head *head)
 static bool
 start_withheld(struct relay *r, struct failure *f)
 {
-    if (!r->x->request.body || r->pump.fiber || r->whole)
+    if (!r->x->request.body || r->pump.fiber || r->plan->whole)
         return true;
     return relay_pump_start(r) || fail(f, REASON_OUT_OF_MEMORY, ERR_NO_MEMORY, NULL);
 }
@@ -127,7 +130,7 @@ read_final_head(struct relay *r, struct h1_head *head, struct failure *f)
     bool withheld = r->x->request.expect_continue && r->x->request.body && !r->pump.fiber;
 
     for (int i = 0; i < INFORMATIONAL_MAX; i++) {
-        uint64_t silence_us = r->x->timeouts->response_us;
+        uint64_t silence_us = r->response_us;
 
         if (withheld && silence_us > CONTINUE_US)
             silence_us = CONTINUE_US;
@@ -152,28 +155,20 @@ read_final_head(struct relay *r, struct h1_head *head, struct failure *f)
 
 /* ------------------------------------------------------------------ body */
 
-static void
-uncount(struct relay *r)
-{
-    if (!r->counted)
-        return;
-    atomic_fetch_sub_explicit(&r->counted->target.inflight, 1, memory_order_relaxed);
-    server_release(take(&r->counted));
-}
-
 /* The last byte was read: the connection is free for others. */
 static void
 finish(struct relay *r)
 {
-    const struct upstream_config *config = r->to->config;
+    const struct upstream_config *config = relay_config(r);
 
     r->complete = true;
-    uncount(r);
+    relay_uncount(r);
+    relay_leave(r->plan);
     if (!r->conn || (r->pump.fiber && !r->pump.done))
         return; /* the request is still being sent: relay_release() decides */
     if (r->keep_alive && r->start == r->end && (!r->pump.fiber || r->pump.complete) &&
         config->proxy_protocol == 0)
-        server_conn_give(take(&r->conn), (size_t) config->max_idle, config->idle_timeout_us);
+        server_conn_give(take(&r->conn), &config->connections);
     else
         server_conn_close(take(&r->conn));
 }
@@ -358,7 +353,10 @@ next(struct body *b, struct slice *chunk)
 static void
 close_body(struct body *b)
 {
-    relay_release(container_of(b, struct relay, body));
+    struct relay *r = container_of(b, struct relay, body);
+
+    relay_release(r);
+    relay_leave(r->plan);
 }
 
 static const struct body_ops server_body = {.next = next, .close = close_body};
@@ -367,7 +365,7 @@ void
 relay_release(struct relay *r)
 {
     relay_pump_stop(r);
-    uncount(r);
+    relay_uncount(r);
     if (r->conn) {
         /* Complete, but the request was not when the response was: the connection is of no use. */
         server_conn_close(take(&r->conn));
@@ -387,13 +385,15 @@ take_over_tunnel(struct relay *r)
     x->response.tunnel_close = upstream_tunnel_close;
     x->response.tunnel_early = arena_copy(&x->arena, unread(r));
     r->complete = true;
-    uncount(r);
     relay_release(r);
+    relay_leave(r->plan);
 }
 
 static void
-make_body(struct relay *r, const struct h1_head *head)
+make_body(struct relay *r)
 {
+    const struct h1_head *head = &r->head;
+
     r->framing = head->framing;
     r->left = head->length;
     r->body = (struct body){.ops = &server_body, .length = BODY_LENGTH_UNKNOWN};
@@ -414,36 +414,58 @@ make_body(struct relay *r, const struct h1_head *head)
     r->x->response.body = &r->body;
 }
 
-bool
-relay_read_response(struct relay *r, struct failure *f)
+/* The server says how long it keeps idle connections (RFC 2068 19.7.1.1). */
+static void
+learn_keep_alive(struct relay *r)
 {
-    struct exchange *x = r->x;
-    struct h1_head head;
+    const struct slice name = SLICE("timeout=");
+    struct slice value = fields_value(&r->head.fields, FIELD_KEEP_ALIVE);
+    uint64_t seconds = 0;
 
+    if (!slice_starts(value, name))
+        return;
+    for (size_t i = name.n; i < value.n && ascii_is_digit(value.at[i]) && seconds < 100000; i++)
+        seconds = seconds * 10 + (uint64_t) (value.at[i] - '0');
+    if (seconds)
+        atomic_store_explicit(&r->server->learned_idle_ms, (uint32_t) (seconds * 1000),
+                              memory_order_relaxed);
+}
+
+bool
+relay_read_head(struct relay *r, struct failure *f)
+{
     if (!r->buffer) {
         r->buffer = buffer_take(BUFFER_MEDIUM);
         r->buffer_size = BUFFER_MEDIUM;
         if (!r->buffer)
             return fail(f, REASON_OUT_OF_MEMORY, ERR_NO_MEMORY, NULL);
     }
-    if (!read_final_head(r, &head, f))
+    if (!read_final_head(r, &r->head, f))
         return false;
-    if (!fields_remove_hop_by_hop(&head.fields))
+    learn_keep_alive(r);
+    if (!fields_remove_hop_by_hop(&r->head.fields))
         return fail(f, REASON_RESPONSE_MALFORMED, ERR_MALFORMED, h1_fault_words(H1_BAD_CONNECTION));
-    if (head.status == 101 && !slice_is_present(x->request.upgrade))
+    if (r->head.status == 101 && !slice_is_present(r->x->request.upgrade))
         return fail(f, REASON_RESPONSE_MALFORMED, ERR_MALFORMED,
                     "101 to a request without Upgrade");
-    x->times.first_byte_us = loop_now_us();
-    x->response.status = head.status;
-    x->response.version = 10 + head.minor;
-    x->response.reason = head.reason;
-    x->response.fields = head.fields;
-    r->keep_alive = head.keep_alive;
-    if (head.status == 101) {
-        x->response.upgrade = head.upgrade;
+    r->x->times.first_byte_us = loop_now_us();
+    return true;
+}
+
+void
+relay_make_response(struct relay *r)
+{
+    struct response *response = &r->x->response;
+
+    response->status = r->head.status;
+    response->version = 10 + r->head.minor;
+    response->reason = r->head.reason;
+    response->fields = r->head.fields;
+    r->keep_alive = r->head.keep_alive;
+    if (r->head.status == 101) {
+        response->upgrade = r->head.upgrade;
         take_over_tunnel(r);
     } else {
-        make_body(r, &head);
+        make_body(r);
     }
-    return true;
 }

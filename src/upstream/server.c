@@ -1,44 +1,104 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * upstream/server.c - servers, their pools, and immutable sets of them.
+ * upstream/server.c - servers, what speaks against them, and what share of the work they get.
+ *
+ * Checks, real traffic, operators and workers each have flags of their own in server.faults; from
+ * all of them follows one standing, which is all that balancing looks at.
  */
 #include "upstream/server.h"
 
+#include "base/map.h"
 #include "runtime/fiber.h"
 
-#include <errno.h>
-#include <linux/tcp.h>
 #include <stdlib.h>
 
-enum { REST_US = 1000000 };
+enum {
+    REST_US = 1000000,
+    RAMP_STEPS = 20,
+    RAMP_STEP_MIN_US = 50000,
+    SILENT_LEAST = 3,         /* fewer waiting exchanges may just be slow ones */
+    SILENT_MIN_US = 100000,
+    SILENT_TIMES = 20,        /* what an answer takes on average */
+};
 
-static unsigned workers = 1;
+unsigned upstream_workers = 1;
+_Atomic uint64_t server_standings;
 
-void
-upstreams_init(unsigned n)
+const char *const server_states[] = {"ready", "draining", "maintenance", NULL};
+
+/* ------------------------------------------------------------------ birth and death */
+
+static struct server_block *
+block_new(size_t n)
 {
-    workers = n;
+    size_t size = sizeof(struct server_block) + n * sizeof(struct lb_target);
+    struct server_block *b = aligned_alloc(64, (size + 63) / 64 * 64);
+
+    if (b)
+        memset(b, 0, size);
+    return b;
 }
 
-struct server *
-server_new(const union address *address)
+static void
+block_release(struct server_block *b)
+{
+    if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
+        free(b);
+}
+
+static struct server *
+server_new(struct upstream *u, const union address *address, struct server_block *block, size_t i)
 {
     char text[ADDRESS_TEXT_MAX];
     size_t n = address_write(address, text);
-    struct server *s = calloc(1, sizeof(*s) + workers * sizeof(s->pools[0]) + n);
+    struct server *s = calloc(1, sizeof(*s) + upstream_workers * sizeof(s->pools[0]) + n);
     char *copy;
 
     if (!s)
         return NULL;
-    copy = (char *) &s->pools[workers];
+    copy = (char *) &s->pools[upstream_workers];
     memcpy(copy, text, n);
     s->text = slice_of(copy, n);
     s->address = *address;
+    s->upstream = u;
+    upstream_keep(u);
     s->refs = 1;
-    s->target.usable = true;
-    for (unsigned i = 0; i < workers; i++)
-        list_init(&s->pools[i].idle);
+    s->key = hash_stable(s->text);
+    s->block = block;
+    s->target = &block->targets[i];
+    s->target->standing = LB_USABLE;
+    s->target->share = s->ramp_share = s->reported_share = LB_SHARE_FULL;
+    s->since_us = loop_now_us();
+    pthread_mutex_init(&s->line.lock, NULL);
+    list_init(&s->line.waiting);
+    list_init(&s->checks);
+    for (unsigned w = 0; w < upstream_workers; w++) {
+        list_init(&s->pools[w].idle);
+        list_init(&s->pools[w].waiting);
+    }
+    atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
     return s;
+}
+
+bool
+servers_new(struct upstream *u, const union address *addresses, size_t n, struct server **out)
+{
+    struct server_block *block = block_new(n);
+    size_t made = 0;
+
+    if (!block)
+        return false;
+    block->refs = 1;
+    while (made < n) {
+        out[made] = server_new(u, &addresses[made], block, made);
+        if (!out[made])
+            break;
+        made++;
+    }
+    for (size_t i = 0; made < n && i < made; i++)
+        server_release(out[i]);
+    block_release(block);
+    return made == n;
 }
 
 void
@@ -50,9 +110,68 @@ server_hold(struct server *s)
 void
 server_release(struct server *s)
 {
-    if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1)
-        free(s);
+    if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    pthread_mutex_destroy(&s->line.lock);
+    block_release(s->block);
+    upstream_drop(s->upstream);
+    free(s);
 }
+
+/* ------------------------------------------------------------------ what speaks against it */
+
+static enum lb_standing
+standing_of(unsigned faults)
+{
+    if (faults & (SERVER_IS_DRAINING | SERVER_IS_IN_MAINTENANCE | SERVER_IS_UNPROVED |
+                  SERVER_IS_LEAVING))
+        return LB_OUT;
+    if (faults & SERVER_IS_DOWN)
+        return LB_DOWN;
+    return faults ? LB_DOUBTED : LB_USABLE;
+}
+
+bool
+server_set_fault(struct server *s, enum server_fault fault, bool on)
+{
+    unsigned was = on ? atomic_fetch_or(&s->faults, (uint8_t) fault)
+                      : atomic_fetch_and(&s->faults, (uint8_t) ~fault);
+    unsigned is = on ? was | fault : was & ~(unsigned) fault;
+
+    if (is == was)
+        return false;
+    /* Others may set theirs at the same time: whoever comes last has seen them all. */
+    do {
+        is = atomic_load(&s->faults);
+        atomic_store(&s->target->standing, (uint8_t) standing_of(is));
+    } while (atomic_load(&s->faults) != is);
+    atomic_fetch_add(&server_standings, 1);
+    return standing_of(was) != standing_of(is);
+}
+
+const char *
+server_fault_words(unsigned faults)
+{
+    static const struct {
+        unsigned    fault;
+        const char *words;
+    } all[] = {
+        {SERVER_IS_LEAVING, "leaving"},
+        {SERVER_IS_IN_MAINTENANCE, "maintenance"},
+        {SERVER_IS_DRAINING, "draining"},
+        {SERVER_IS_DOWN, "down"},
+        {SERVER_IS_UNPROVED, "not checked yet"},
+        {SERVER_IS_EJECTED, "ejected"},
+        {SERVER_IS_RESTING, "resting"},
+    };
+
+    for (size_t i = 0; i < countof(all); i++)
+        if (faults & all[i].fault)
+            return all[i].words;
+    return "up";
+}
+
+/* ------------------------------------------------------------------ resting */
 
 struct rest {
     struct timer   timer;
@@ -69,7 +188,7 @@ rest_over(struct timer *t)
     struct rest *r = container_of(t, struct rest, timer);
 
     list_remove(&r->link);
-    atomic_store(&r->server->target.usable, true);
+    server_set_fault(r->server, SERVER_IS_RESTING, false);
     server_release(r->server);
     free(r);
 }
@@ -90,13 +209,12 @@ server_rest(struct server *s)
 {
     struct rest *r;
 
-    if (!atomic_exchange(&s->target.usable, false))
+    if (atomic_load(&s->faults) & SERVER_IS_RESTING)
         return;
     r = calloc(1, sizeof(*r));
-    if (!r) {
-        atomic_store(&s->target.usable, true);
+    if (!r)
         return;
-    }
+    server_set_fault(s, SERVER_IS_RESTING, true);
     server_hold(s);
     r->server = s;
     r->timer.fire = rest_over;
@@ -106,205 +224,102 @@ server_rest(struct server *s)
     timer_set(&loop_self()->timers, &r->timer, loop_now_us() + REST_US);
 }
 
-/* ------------------------------------------------------------------ connections */
+/* ------------------------------------------------------------------ exchanges on it */
 
-static struct server_pool *
-pool_of(struct server *s)
+void
+server_begin(struct server *s)
 {
-    return &s->pools[loop_self()->number];
-}
-
-static void
-release_conn(struct sock *sock)
-{
-    struct server_conn *c = container_of(sock, struct server_conn, sock);
-
-    server_release(c->server);
-    free(c);
+    server_hold(s);
+    atomic_fetch_add_explicit(&s->exchanges, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->target->inflight, 1, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&s->unanswered, 1, memory_order_relaxed) == 0)
+        atomic_store_explicit(&s->silent_since_us, loop_now_us(), memory_order_relaxed);
 }
 
 void
-server_conn_close(struct server_conn *c)
+server_answered(struct server *s)
 {
-    c->sock.release = release_conn;
-    sock_close(&c->sock);
-}
+    bool last = atomic_fetch_sub_explicit(&s->unanswered, 1, memory_order_relaxed) == 1;
 
-static void
-leave_pool(struct server_conn *c)
-{
-    list_remove(&c->link);
-    pool_of(c->server)->count--;
-    timer_clear(&loop_self()->timers, &c->idle);
-    c->sock.on_hangup = NULL;
-}
-
-static void
-on_idle_hangup(struct sock *sock)
-{
-    struct server_conn *c = container_of(sock, struct server_conn, sock);
-
-    leave_pool(c);
-    server_conn_close(c);
-}
-
-static void
-on_idle_timeout(struct timer *t)
-{
-    struct server_conn *c = container_of(t, struct server_conn, idle);
-
-    leave_pool(c);
-    server_conn_close(c);
-}
-
-/* Nothing unasked may have arrived while it was idle. */
-static bool
-is_quiet(struct server_conn *c)
-{
-    char byte;
-
-    if (sock_is_hung_up(&c->sock))
-        return false;
-    if (!(c->sock.flags & SOCK_READABLE))
-        return true;
-    return recv(c->sock.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
-}
-
-struct server_conn *
-server_conn_take(struct server *s)
-{
-    struct server_pool *pool = pool_of(s);
-
-    while (!list_is_empty(&pool->idle)) {
-        struct server_conn *c = list_entry(pool->idle.next, struct server_conn, link);
-
-        leave_pool(c);
-        if (is_quiet(c))
-            return c;
-        server_conn_close(c);
-    }
-    return NULL;
+    atomic_store_explicit(&s->silent_since_us, last ? 0 : loop_now_us(), memory_order_relaxed);
 }
 
 void
-server_conn_give(struct server_conn *c, size_t max_idle, uint64_t idle_us)
+server_end(struct server *s)
 {
-    struct server_pool *pool = pool_of(c->server);
-
-    if (pool->count >= max_idle || sock_is_hung_up(&c->sock) || loop_self()->stopping ||
-        loop_self()->ops->watch(&c->sock) != OK) {
-        server_conn_close(c);
-        return;
-    }
-    c->requests++;
-    list_push(&pool->idle, &c->link);
-    pool->count++;
-    c->sock.on_hangup = on_idle_hangup;
-    c->idle.fire = on_idle_timeout;
-    timer_set(&loop_self()->timers, &c->idle, loop_now_us() + idle_us);
-}
-
-void
-server_pool_close(struct server *s)
-{
-    struct server_pool *pool = pool_of(s);
-
-    while (!list_is_empty(&pool->idle)) {
-        struct server_conn *c = list_entry(pool->idle.next, struct server_conn, link);
-
-        leave_pool(c);
-        server_conn_close(c);
-    }
-}
-
-enum err
-server_conn_open(struct server *s, uint64_t deadline_us, struct server_conn **conn)
-{
-    struct server_conn *c = calloc(1, sizeof(*c));
-    enum err e;
-
-    if (!c)
-        return ERR_NO_MEMORY;
-    c->server = s;
-    list_init(&c->link);
-    e = sock_connect(&c->sock, &s->address, NULL, deadline_us);
-    if (e == OK) {
-        server_hold(s);
-        *conn = c;
-        return OK;
-    }
-    if (c->sock.closing.next) {
-        /* The loop still knows the socket until the end of its round. */
-        server_hold(s);
-        c->sock.release = release_conn;
-    } else {
-        free(c);
-    }
-    return e;
+    atomic_fetch_sub_explicit(&s->target->inflight, 1, memory_order_relaxed);
+    server_release(s);
 }
 
 bool
-server_conn_unseen(const struct server_conn *c, uint64_t sent_before)
+server_is_silent(const struct server *s)
 {
-    struct tcp_info info;
-    socklen_t n = sizeof(info);
+    uint64_t since_us = atomic_load_explicit(&s->silent_since_us, memory_order_relaxed);
+    uint64_t usual_us = atomic_load_explicit(&s->target->average_us, memory_order_relaxed);
+    uint64_t patience_us = usual_us * SILENT_TIMES;
 
-    if (c->server->address.any.sa_family == AF_UNIX ||
-        getsockopt(c->sock.fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0 ||
-        n < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
+    if (!since_us || !usual_us ||
+        atomic_load_explicit(&s->unanswered, memory_order_relaxed) < SILENT_LEAST)
         return false;
-    /* The SYN counts as one byte. */
-    return info.tcpi_bytes_acked <= sent_before + 1;
+    if (patience_us < SILENT_MIN_US)
+        patience_us = SILENT_MIN_US;
+    return loop_now_us() > since_us + patience_us;
 }
 
-/* ------------------------------------------------------------------ sets */
+/* ------------------------------------------------------------------ its share */
+
+static void
+apply_share(struct server *s)
+{
+    uint32_t ramp = atomic_load(&s->ramp_share), reported = atomic_load(&s->reported_share);
+
+    atomic_store(&s->target->share, (uint16_t) (ramp * reported / LB_SHARE_FULL));
+}
+
+static void
+ramp_on(struct timer *t)
+{
+    struct server *s = container_of(t, struct server, ramp);
+    uint64_t gone_us = loop_now_us() - s->ramp_from_us, step_us = s->ramp_us / RAMP_STEPS;
+
+    if (gone_us >= s->ramp_us) {
+        server_end_ramp(s);
+        return;
+    }
+    atomic_store(&s->ramp_share, (uint16_t) (1 + gone_us * (LB_SHARE_FULL - 1) / s->ramp_us));
+    apply_share(s);
+    timer_set(&loop_self()->timers, t,
+              loop_now_us() + (step_us < RAMP_STEP_MIN_US ? RAMP_STEP_MIN_US : step_us));
+}
 
 void
-server_set_free(void *what)
+server_begin_ramp(struct server *s, uint64_t slow_start_us)
 {
-    struct server_set *set = what;
-
-    if (!set)
+    if (!slow_start_us)
         return;
-    if (set->policy)
-        set->policy->ops->destroy(set->policy);
-    for (size_t i = 0; i < set->lb.n; i++)
-        server_release(set->servers[i]);
-    free(set->servers);
-    free((void *) set->lb.targets);
-    free((void *) set->lb.weights);
-    free(set);
+    if (!s->ramp_us)
+        server_hold(s);
+    s->ramp.fire = ramp_on;
+    s->ramp_from_us = loop_now_us();
+    s->ramp_us = slow_start_us;
+    ramp_on(&s->ramp);
 }
 
-struct server_set *
-server_set_new(const struct server_entry *entries, size_t n, const struct lb_policy_ops *policy,
-               bool unresolved)
+void
+server_end_ramp(struct server *s)
 {
-    struct server_set *set = calloc(1, sizeof(*set));
-    size_t room = n ? n : 1;
-    struct lb_target **targets = calloc(room, sizeof(*targets));
-    uint32_t *weights = calloc(room, sizeof(*weights));
-    struct server **servers = calloc(room, sizeof(*servers));
+    if (!s->ramp_us)
+        return;
+    s->ramp_us = 0;
+    timer_clear(&loop_self()->timers, &s->ramp);
+    atomic_store(&s->ramp_share, LB_SHARE_FULL);
+    apply_share(s);
+    server_release(s);
+}
 
-    if (!set || !targets || !weights || !servers) {
-        free(set);
-        free(targets);
-        free(weights);
-        free(servers);
-        return NULL;
-    }
-    for (size_t i = 0; i < n; i++) {
-        server_hold(entries[i].server);
-        servers[i] = entries[i].server;
-        targets[i] = &entries[i].server->target;
-        weights[i] = entries[i].weight;
-    }
-    *set = (struct server_set){
-        .lb = {n, targets, weights}, .servers = servers, .unresolved = unresolved};
-    set->policy = policy->create(&set->lb);
-    if (!set->policy) {
-        server_set_free(set);
-        return NULL;
-    }
-    return set;
+void
+server_report_share(struct server *s, uint16_t share)
+{
+    atomic_store(&s->reported_share, share ? share : 1);
+    apply_share(s);
 }

@@ -34,7 +34,7 @@ upstreams:
     balance: least_connections
     servers: [10.0.0.1:8080, {address: app.internal:8080, weight: 2}, "unix:/run/app.sock"]
     retries: 2
-    idle_timeout: 1m30s
+    connections: {idle_timeout: 1m30s}
     proxy_protocol: v2
   other:
     servers: ["127.0.0.1:81"]

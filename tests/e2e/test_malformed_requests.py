@@ -39,7 +39,6 @@ HEADS = {
     "version with words": (b"GET / HTTP/1.x\r\nHost: h\r\n\r\n", 400),
     "another protocol": (b"GET / SIP/2.0\r\nHost: h\r\n\r\n", 400),
     "HTTP/2 without prior notice": (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505),
-    "the preface of HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400, 505)),
     "HTTP/3.0": (b"GET / HTTP/3.0\r\nHost: h\r\n\r\n", 505),
     "HTTP/0.9 in words": (b"GET / HTTP/0.9\r\nHost: h\r\n\r\n", (400, 505)),
     "three empty lines first": (b"\r\n\r\n\r\n" + OK + b"\r\n", 400),

@@ -118,8 +118,8 @@ def test_a_storm(stage, patient):
 process: {{drain: 3s}}
 listeners: [{{address: "@listen@", head_timeout: 300ms, idle_timeout: 300ms}}]
 upstreams:
-  storm: {{servers: ["@storm@"], idle_timeout: 500ms}}
-  calm: {{servers: ["@calm@"], idle_timeout: 500ms}}
+  storm: {{servers: ["@storm@"], connections: {{idle_timeout: 500ms}}}}
+  calm: {{servers: ["@calm@"], connections: {{idle_timeout: 500ms}}}}
 routes:
   - {{path: /calm, to: calm}}
   - {{use: [{{timeouts: {{{', '.join(f'{k}: {v}' for k, v in short.items())}}}}}], to: storm}}

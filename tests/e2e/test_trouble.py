@@ -248,7 +248,7 @@ def test_a_chunked_upload_that_is_cut_is_not_completed(stage):
 def test_descriptors_do_not_leak(stage):
     """After a storm of every kind of end, the worker holds no more descriptors than before."""
     origin = stage.origin(serve_forever(lambda conn, _: conn.respond(200, body=bytes(300000))))
-    proxy = stage.proxy(origin, upstream={"idle_timeout": "1s"}, workers=1)
+    proxy = stage.proxy(origin, upstream={"connections": {"idle_timeout": "1s"}}, workers=1)
     assert get(proxy.address).status == 200
     before = process.descriptors(proxy.worker)
     for number in range(volume(200, 60)):
@@ -284,7 +284,7 @@ def test_a_loop_ends(stage):
     proxy = stage.run("""
 listeners: [{address: "@listen@"}]
 routes: [{to: loop}]
-upstreams: {loop: {servers: ["@listen@"], idle_timeout: 1s}}
+upstreams: {loop: {servers: ["@listen@"], connections: {idle_timeout: 1s}}}
 access_log: "@dir@/access.json"
 """, before=limited(256))
     with Client(proxy.address, timeout=30) as client:

@@ -290,7 +290,7 @@ def test_a_connection_that_the_server_has_closed_is_not_used(stage, method):
 
 def test_idle_connections_are_closed_in_time(stage):
     origin = stage.origin()
-    proxy = stage.proxy(origin, upstream={"idle_timeout": "1s"}, workers=1)
+    proxy = stage.proxy(origin, upstream={"connections": {"idle_timeout": "1s"}}, workers=1)
     assert get(proxy.address).status == 200
     eventually(lambda: origin.connections[0].ended, 10, "the idle connection is closed")
     assert get(proxy.address).status == 200 and len(origin.connections) == 2
@@ -304,7 +304,7 @@ def test_idle_connections_are_limited(stage):
         conn.respond(200, body=b"ok")
 
     origin = stage.origin(serve_forever(answer))
-    proxy = stage.proxy(origin, upstream={"max_idle": 2}, workers=1)
+    proxy = stage.proxy(origin, upstream={"connections": {"max_idle": 2}}, workers=1)
     clients = [Client(proxy.address) for _ in range(8)]
     for client in clients:
         client.request()

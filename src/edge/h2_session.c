@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * edge/h2_session.c - what nghttp2 tells of the frames that come, and our limits on them.
+ *
+ * nghttp2 checks frames, states of streams and windows (RFC 9113 4 to 6), and answers what breaks
+ * them.  What a client does too much of, though within the protocol, is found here: every limit is an
+ * option, and the client and the log hear its name.
+ */
+#include "edge/h2.h"
+#include "observe/log.h"
+
+#include <stdlib.h>
+
+enum {
+    BOMB_FACTOR = 16,     /* field lists so many times the limit are no mistake */
+    LATE_US = 10000000,   /* what was sent before a reset was known may take so long */
+    CREDIT_REQUEST = 8,   /* frames without content that one request may bring along */
+};
+
+/* ------------------------------------------------------------------ too much */
+
+void
+h2_calm(struct h2_conn *h, const char *option)
+{
+    if (h->last_word)
+        return;
+    h->leaving = h->last_word = true;
+    log_warning("client %.*s overdoes it: HTTP/2 connection ended, limit %s",
+                (int) h->client->peer_text_n, h->client->peer_text, option);
+    (void) nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE,
+                                 nghttp2_session_get_last_proc_stream_id(h->session),
+                                 NGHTTP2_ENHANCE_YOUR_CALM, (const uint8_t *) option,
+                                 strlen(option));
+}
+
+/* For callbacks: nghttp2 stops, and feed() in h2_conn.c does the rest. */
+static int
+calm(struct h2_conn *h, const char *option)
+{
+    h2_calm(h, option);
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+void
+h2_count_reset(struct h2_conn *h)
+{
+    if (!h2_rate_admit(&h->resets, &h2_options_of(h)->resets, loop_now_us()))
+        h->calm_resets = true;
+}
+
+static int
+count_control(struct h2_conn *h)
+{
+    if (h2_rate_admit(&h->control, &h2_options_of(h)->control_frames, loop_now_us()))
+        return 0;
+    return calm(h, "listener.http2.control_frames");
+}
+
+/* ------------------------------------------------------------------ frames */
+
+/* A piece of a head: how many, and how much? */
+static int
+count_head(struct h2_conn *h, const nghttp2_frame_hd *frame)
+{
+    const struct listener_config *config = h->client->listener->config;
+
+    if (frame->type == NGHTTP2_HEADERS) {
+        h->continuations = 0;
+        h->head_bytes = 0;
+    } else if (++h->continuations > config->http2.max_continuations) {
+        return calm(h, "listener.http2.max_continuations");
+    }
+    h->head_bytes += frame->length;
+    return h->head_bytes > 2 * config->max_head ? calm(h, "listener.max_head") : 0;
+}
+
+/* nghttp2 has forgotten the streams that are closed and would ignore what comes on them, which is
+ * right only for those that we have reset, while the client may not know yet (RFC 9113 5.1). */
+static bool
+is_too_late(const struct h2_conn *h, const nghttp2_frame_hd *frame)
+{
+    return (frame->type == NGHTTP2_HEADERS || frame->type == NGHTTP2_DATA) &&
+           frame->stream_id > 0 &&
+           frame->stream_id <= nghttp2_session_get_last_proc_stream_id(h->session) &&
+           !nghttp2_session_find_stream(h->session, frame->stream_id) &&
+           loop_now_us() >= h->reset_us + LATE_US;
+}
+
+static int
+on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *frame, void *conn)
+{
+    struct h2_conn *h = conn;
+
+    if (h->calm_resets)
+        return calm(h, "listener.http2.resets");
+    if (is_too_late(h, frame)) {
+        h->leaving = h->last_word = true;
+        (void) nghttp2_session_terminate_session(session, NGHTTP2_STREAM_CLOSED);
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    switch (frame->type) {
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_CONTINUATION: return count_head(h, frame);
+    case NGHTTP2_SETTINGS:
+    case NGHTTP2_PING:
+    case NGHTTP2_PRIORITY:
+    case NGHTTP2_PRIORITY_UPDATE:
+    case NGHTTP2_WINDOW_UPDATE: return count_control(h);
+    default: return 0;
+    }
+}
+
+static struct h2_stream *
+stream_of(nghttp2_session *session, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(session, id);
+}
+
+static void
+expect_fields(struct h2_conn *h, const nghttp2_frame *frame)
+{
+    h->head_us = loop_now_us();
+    h->head_id = frame->hd.stream_id;
+}
+
+static int
+on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *conn)
+{
+    struct h2_conn *h = conn;
+    struct h2_stream *s;
+
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+        expect_fields(h, frame);
+        return 0;
+    }
+    h2_rate_credit(&h->control, &h2_options_of(h)->control_frames, CREDIT_REQUEST);
+    s = h2_stream_open(h, frame->hd.stream_id);
+    if (!s) {
+        h2_count_reset(h);
+        return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                         NGHTTP2_REFUSED_STREAM);
+    }
+    expect_fields(h, frame);
+    return nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, s);
+}
+
+static int
+on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_n,
+          const uint8_t *value, size_t value_n, uint8_t flags, void *conn)
+{
+    struct h2_conn *h = conn;
+    struct h2_stream *s = stream_of(session, frame->hd.stream_id);
+    struct slice n = slice_of((const char *) name, name_n);
+    struct slice v = slice_of((const char *) value, value_n);
+
+    (void) flags;
+    if (!s)
+        return 0;
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+        h2_body_trailer(s, n, v);
+    else
+        h2_head_add(&s->head, n, v);
+    if (s->head.list_bytes > BOMB_FACTOR * s->head.limits.list_bytes)
+        return calm(h, "listener.max_head");
+    return 0;
+}
+
+/* nghttp2 would leave it out and go on; a request that two parsers could read differently is
+ * refused. */
+static int
+on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                  size_t name_n, const uint8_t *value, size_t value_n, uint8_t flags, void *conn)
+{
+    (void) session, (void) frame, (void) name, (void) name_n, (void) value, (void) value_n;
+    (void) flags, (void) conn;
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+static int
+on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *at, size_t n, void *conn)
+{
+    struct h2_stream *s = stream_of(session, id);
+
+    (void) flags, (void) conn;
+    if (!s)
+        return nghttp2_session_consume(session, id, n);
+    if (!h2_body_add(s, slice_of((const char *) at, n)))
+        h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
+    return 0;
+}
+
+/* A head that is complete, or trailers. */
+static void
+on_headers(struct h2_conn *h, struct h2_stream *s, const nghttp2_frame *frame)
+{
+    h->head_us = 0;
+    if (!s)
+        return;
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+        h2_stream_start(s, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+    else
+        h2_body_end(s);
+}
+
+static int
+on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *conn)
+{
+    struct h2_conn *h = conn;
+    struct h2_stream *s = frame->hd.stream_id ? stream_of(session, frame->hd.stream_id) : NULL;
+
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS: on_headers(h, s, frame); break;
+    case NGHTTP2_DATA:
+        if (s && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+            h2_body_end(s);
+        else if (frame->hd.length <= frame->data.padlen)
+            return count_control(h);
+        break;
+    case NGHTTP2_RST_STREAM: h2_count_reset(h); break;
+    default: break;
+    }
+    return 0;
+}
+
+/* A stream that nghttp2 resets was spoiled by the client: its own mistakes count as its resets
+ * do. */
+static int
+on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *conn)
+{
+    struct h2_conn *h = conn;
+
+    (void) session;
+    if (frame->hd.type != NGHTTP2_RST_STREAM)
+        return 0;
+    h->reset_us = loop_now_us();
+    if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
+        frame->rst_stream.error_code != NGHTTP2_CANCEL &&
+        frame->rst_stream.error_code != NGHTTP2_INTERNAL_ERROR &&
+        frame->rst_stream.error_code != NGHTTP2_REFUSED_STREAM)
+        h2_count_reset(h);
+    return 0;
+}
+
+static int
+on_close(nghttp2_session *session, int32_t id, uint32_t code, void *conn)
+{
+    struct h2_conn *h = conn;
+    struct h2_stream *s = stream_of(session, id);
+
+    (void) code;
+    if (id == h->head_id)
+        h->head_us = 0;
+    if (!s)
+        return 0;
+    nghttp2_session_set_stream_user_data(session, id, NULL);
+    h2_stream_closed(s);
+    return 0;
+}
+
+static int
+on_error(nghttp2_session *session, int error, const char *words, size_t n, void *conn)
+{
+    const struct h2_conn *h = conn;
+
+    (void) session, (void) error;
+    log_debug("client %.*s: HTTP/2: %.*s", (int) h->client->peer_text_n, h->client->peer_text,
+              (int) n, words);
+    return 0;
+}
+
+/* ------------------------------------------------------------------ the session */
+
+static nghttp2_session_callbacks *
+make_callbacks(void)
+{
+    nghttp2_session_callbacks *c;
+
+    if (nghttp2_session_callbacks_new(&c) != 0)
+        return NULL;
+    nghttp2_session_callbacks_set_on_begin_frame_callback(c, on_begin_frame);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(c, on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(c, on_invalid_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
+    nghttp2_session_callbacks_set_on_frame_send_callback(c, on_sent);
+    nghttp2_session_callbacks_set_on_stream_close_callback(c, on_close);
+    nghttp2_session_callbacks_set_error_callback2(c, on_error);
+    nghttp2_session_callbacks_set_send_data_callback(c, h2_send_data);
+    return c;
+}
+
+/* Windows follow who pulls; closed streams are forgotten at once; priorities are those of RFC 9218
+ * only.  The limits of nghttp2's own stay behind ours. */
+static nghttp2_option *
+make_options(const struct h2_options *o)
+{
+    nghttp2_option *option;
+
+    if (nghttp2_option_new(&option) != 0)
+        return NULL;
+    nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_no_closed_streams(option, 1);
+    nghttp2_option_set_builtin_recv_extension_type(option, NGHTTP2_PRIORITY_UPDATE);
+    nghttp2_option_set_stream_reset_rate_limit(option, 2 * o->resets.count + 1000,
+                                               2 * o->resets.count + 1000);
+    nghttp2_option_set_max_outbound_ack(option, (size_t) o->control_frames.count + 1000);
+    nghttp2_option_set_max_continuations(option, (size_t) o->max_continuations + 1);
+    return option;
+}
+
+static int
+submit_settings(nghttp2_session *session, const struct listener_config *config)
+{
+    const struct h2_options *o = &config->http2;
+    const nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t) o->max_streams},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t) o->window},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t) config->max_head},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+    };
+    int rv = nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, countof(settings));
+
+    if (rv == 0)
+        rv = nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0,
+                                                   (int32_t) o->connection_window);
+    return rv;
+}
+
+nghttp2_session *
+h2_session_new(struct h2_conn *h)
+{
+    nghttp2_session_callbacks *callbacks = make_callbacks();
+    nghttp2_option *option = make_options(h2_options_of(h));
+    nghttp2_session *session = NULL;
+
+    if (callbacks && option &&
+        nghttp2_session_server_new2(&session, callbacks, h, option) == 0 &&
+        submit_settings(session, h->client->listener->config) != 0) {
+        nghttp2_session_del(session);
+        session = NULL;
+    }
+    nghttp2_option_del(option);
+    nghttp2_session_callbacks_del(callbacks);
+    return session;
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * edge/tls_options.c - `tls:` of a listener, from paths to a server that can shake hands.
+ *
+ * Certificates are read while the configuration is loaded, so that a file that is missing, expired
+ * or does not match is an error with the place that names it, and a reload with such a file changes
+ * nothing.
+ */
+#include "edge/tls_options.h"
+
+#include "observe/log.h"
+
+enum { FILE_MAX_BYTES = 1024 * 1024, WHY_MAX = 1000 };
+
+/* ------------------------------------------------------------------ certificates */
+
+static bool
+read_file(struct config_bind *b, const struct slice *path, struct slice *content)
+{
+    return !slice_is_present(*path) ||
+           config_bind_read(b, path, *path, FILE_MAX_BYTES, content);
+}
+
+/* NULL after a message. */
+static struct tls_identity *
+load_certificate(struct config_bind *b, const struct tls_certificate *c)
+{
+    struct tls_material m = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
+    struct tls_identity *id;
+    struct text why, warning;
+
+    if (!read_file(b, &c->certificate, &m.certificate) || !read_file(b, &c->key, &m.key) ||
+        !read_file(b, &c->ocsp, &m.ocsp))
+        return NULL;
+    text_init(&why, WHY_MAX);
+    text_init(&warning, WHY_MAX);
+    id = tls_identity_new(&m, &why, &warning);
+    if (!id)
+        config_bind_error(b, &c->certificate, NULL, "`%.*s`%s%.*s: %.*s",
+                          SLICE_ARG(c->certificate), c->key.n ? " with " : "", SLICE_ARG(c->key),
+                          (int) why.n, why.at);
+    else if (warning.n)
+        config_bind_warning(b, &c->certificate, "renew it", "`%.*s`: %.*s",
+                            SLICE_ARG(c->certificate), (int) warning.n, warning.at);
+    text_free(&why);
+    text_free(&warning);
+    return id;
+}
+
+static bool
+has_name(const struct tls_identity *id, struct slice name)
+{
+    struct slice one;
+
+    for (size_t i = 0; slice_is_present(one = tls_identity_name(id, i)); i++)
+        if (slice_eq_nocase(one, name))
+            return true;
+    return false;
+}
+
+/* All into one store, that for the default name first. */
+static bool
+fill_store(struct config_bind *b, const struct tls_listener *l, struct tls_identity **ids,
+           struct tls_store *store)
+{
+    size_t n = l->certificates.n, first = 0;
+    bool good = true;
+
+    while (slice_is_present(l->preset) && first < n && !has_name(ids[first], l->preset))
+        first++;
+    if (first == n)
+        return config_bind_error(b, &l->preset, NULL, "no certificate is for `%.*s`",
+                                 SLICE_ARG(l->preset));
+    for (size_t i = 0; i < n && good; i++)
+        good = tls_store_add(store, ids[(first + i) % n]);
+    return good || config_bind_error(b, &l->certificates, NULL, "out of memory");
+}
+
+static bool
+load_certificates(struct config_bind *b, const struct tls_listener *l, struct tls_store *store)
+{
+    const struct tls_certificate *c = l->certificates.at;
+    size_t n = l->certificates.n, loaded = 0;
+    struct tls_identity **ids = arena_calloc(config_bind_arena(b), n + 1, sizeof(*ids));
+    bool good = true;
+
+    for (size_t i = 0; i < n && ids; i++) {
+        ids[loaded] = load_certificate(b, &c[i]);
+        if (ids[loaded])
+            loaded++;
+        else
+            good = false; /* and on, so that all mistakes are told at once */
+    }
+    good = ids && good && fill_store(b, l, ids, store);
+    for (size_t i = 0; i < loaded; i++)
+        tls_identity_release(ids[i]);
+    return good;
+}
+
+/* ------------------------------------------------------------------ the server */
+
+static void
+release_server(void *server)
+{
+    tls_server_release(server);
+}
+
+static bool
+make_server(struct config_bind *b, struct tls_listener *l, struct tls_store *store)
+{
+    struct tls_server_options o = {
+        .store = store,
+        .client_mode = l->client ? (enum tls_client_mode) l->client->mode : TLS_CLIENT_OFF,
+        .profile = (enum tls_profile) l->profile,
+        .refuse_unknown = l->unknown_names == TLS_UNKNOWN_REFUSE,
+        .no_tickets = !l->tickets,
+        .keylog = l->keylog.at,
+    };
+    const void *field = l->client ? (const void *) &l->client->ca : &l->certificates;
+    struct text why;
+
+    if (l->client && !read_file(b, &l->client->ca, &o.client_ca))
+        return false;
+    text_init(&why, WHY_MAX);
+    l->server = tls_server_new(&o, &why);
+    if (!l->server)
+        config_bind_error(b, l->keylog.at && why.n > 12 && memcmp(why.at, "cannot write", 12) == 0
+                                 ? (const void *) &l->keylog
+                                 : field,
+                          NULL, "%.*s", (int) why.n, why.at);
+    text_free(&why);
+    if (l->server && slice_is_present(l->keylog))
+        config_bind_warning(b, &l->keylog, "for debugging only",
+                            "whoever reads `%.*s` can decrypt recorded connections",
+                            SLICE_ARG(l->keylog));
+    return l->server && config_bind_cleanup(b, release_server, l->server);
+}
+
+static bool
+check_listener(struct config_bind *b, void *object)
+{
+    struct tls_listener *l = object;
+    struct tls_store *store;
+    bool good;
+
+    if (l->certificates.n == 0)
+        return config_bind_error(b, &l->certificates,
+                                 "such as `certificates: [/etc/ssl/site.pem]`",
+                                 "there is no certificate");
+    store = tls_store_new();
+    good = store && load_certificates(b, l, store) && make_server(b, l, store);
+    tls_store_release(store);
+    return good;
+}
+
+/* ------------------------------------------------------------------ tables */
+
+static const struct option certificate_options[] = {
+    {"certificate", &option_string, offsetof(struct tls_certificate, certificate),
+     .flags = OPTION_REQUIRED,
+     .doc =
+         "Path of a PEM file: the certificate, those of its issuers, in any order, and maybe the "
+         "key."},
+    {"key", &option_string, offsetof(struct tls_certificate, key),
+     .doc = "Path of the private key (PEM, without passphrase), where it has a file of its own."},
+    {"ocsp", &option_string, offsetof(struct tls_certificate, ocsp),
+     .doc = "Path of an OCSP response (DER) to staple; it is read again with each reload, never "
+            "fetched."},
+    {NULL},
+};
+
+static const struct option_object certificate_object = {
+    .name = "certificate",
+    .doc = "A certificate with its key; just the path of a file with both may stand for it.",
+    .size = sizeof(struct tls_certificate),
+    .options = certificate_options,
+    .shorthand = "certificate",
+};
+
+static const char *const client_modes[] = {
+    [TLS_CLIENT_OFF] = "off",
+    [TLS_CLIENT_OPTIONAL] = "optional",
+    [TLS_CLIENT_REQUIRED] = "required",
+    NULL,
+};
+
+static const struct option client_options[] = {
+    {"ca", &option_string, offsetof(struct tls_client_certificates, ca), .flags = OPTION_REQUIRED,
+     .doc = "Path of the certificates (PEM) of those who issue clients' certificates."},
+    {"mode", &option_choice, offsetof(struct tls_client_certificates, mode), .preset = "required",
+     .choices = client_modes,
+     .doc =
+         "`required`: no connection without a certificate; `optional`: one that is sent must be "
+         "good; `off`: none is asked for."},
+    {NULL},
+};
+
+static const struct option_object client_object = {
+    .name = "tls_client",
+    .doc = "Certificates of clients (mutual TLS).",
+    .size = sizeof(struct tls_client_certificates),
+    .options = client_options,
+    .shorthand = "ca",
+};
+
+static const char *const unknown_names[] = {
+    [TLS_UNKNOWN_DEFAULT] = "default",
+    [TLS_UNKNOWN_REFUSE] = "refuse",
+    NULL,
+};
+
+static const char *const profiles[] = {
+    [TLS_INTERMEDIATE] = "intermediate",
+    [TLS_MODERN] = "modern",
+    NULL,
+};
+
+static const struct option listener_options[] = {
+    {"certificates", &option_objects, offsetof(struct tls_listener, certificates),
+     .flags = OPTION_LIST, .object = &certificate_object,
+     .doc =
+         "Which certificate a client gets depends on the name that it asks for; for one name there "
+         "may be one with an ECDSA and one with an RSA key."},
+    {"default", &option_string, offsetof(struct tls_listener, preset),
+     .doc = "Name of the certificate for clients that ask for no name, or for one that nobody has; "
+            "by default the first."},
+    {"unknown_names", &option_choice, offsetof(struct tls_listener, unknown_names),
+     .preset = "default", .choices = unknown_names,
+     .doc =
+         "Clients that ask for a name that no certificate is for, or for none: `default` shows "
+         "them the default certificate, `refuse` ends the handshake."},
+    {"profile", &option_choice, offsetof(struct tls_listener, profile), .preset = "intermediate",
+     .choices = profiles,
+     .doc = "`intermediate`: TLS 1.2 and 1.3; `modern`: TLS 1.3 only. Forward secrecy and "
+            "authenticated ciphers in both."},
+    {"client", &option_objects, offsetof(struct tls_listener, client), .flags = OPTION_POINTER,
+     .object = &client_object, .doc = "Certificates of clients (mutual TLS)."},
+    {"tickets", &option_bool, offsetof(struct tls_listener, tickets), .preset = "true",
+     .doc =
+         "Clients that come back spare a full handshake. The keys are in memory only, are replaced "
+         "every eight hours and survive a reload."},
+    {"keylog", &option_string, offsetof(struct tls_listener, keylog),
+     .doc = "Path of a file to which the keys of all connections are written, for tools like "
+            "Wireshark. For debugging only."},
+    {"handshake_timeout", &option_duration, offsetof(struct tls_listener, handshake_timeout_us),
+     .preset = "10s", .min = 1000, .max = 3600000000, .doc = "How long a handshake may take."},
+    {"hsts", &option_duration, offsetof(struct tls_listener, hsts_us), .preset = "180d",
+     .max = 315360000000000,
+     .doc =
+         "Answers say that browsers are to use https only, for that long "
+         "(Strict-Transport-Security), unless the server has said so itself; 0 is off."},
+    {NULL},
+};
+
+const struct option_object tls_listener_object = {
+    .name = "tls",
+    .doc = "TLS on a listener; just the path of a certificate, or a list of them, may stand for "
+           "it.",
+    .size = sizeof(struct tls_listener),
+    .options = listener_options,
+    .shorthand = "certificates",
+    .check = check_listener,
+};

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * middleware/status.c - tells what the upstreams and their servers are doing, as JSON.
+ *
+ *     routes:
+ *       - {path: /status, client: 127.0.0.0/8, use: status}
+ *
+ * The addresses of servers are in it: it belongs behind a condition or an ip_filter.
+ */
+#include "base/check.h"
+#include "exchange/exchange.h"
+#include "middleware/middleware.h"
+#include "upstream/upstream.h"
+
+/* Thousands of servers do not fit into an exchange's arena. */
+enum { STATUS_MAX = 64 * 1024 * 1024 };
+
+struct status_body {
+    struct body body;
+    struct text text;
+    bool        given;
+};
+
+static enum err
+status_next(struct body *b, struct slice *chunk)
+{
+    struct status_body *s = container_of(b, struct status_body, body);
+
+    if (s->given)
+        return ERR_END;
+    s->given = b->ended = true;
+    *chunk = text_slice(&s->text);
+    return OK;
+}
+
+static void
+status_close(struct body *b)
+{
+    text_free(&container_of(b, struct status_body, body)->text);
+}
+
+static const struct body_ops status_ops = {.next = status_next, .close = status_close};
+
+static void
+tell(struct exchange *x)
+{
+    struct status_body *s = arena_new(&x->arena, struct status_body);
+
+    if (s) {
+        text_init(&s->text, STATUS_MAX);
+        upstreams_write_status(&s->text);
+    }
+    if (!s || s->text.full) {
+        if (s)
+            text_free(&s->text);
+        exchange_refuse(x, 503, REASON_OUT_OF_MEMORY, "status");
+        return;
+    }
+    exchange_respond(x, 200, SLICE(""), SLICE(""));
+    s->body = (struct body){
+        .ops = &status_ops, .length = (int64_t) s->text.n, .ready = true};
+    x->response.body = &s->body;
+    exchange_fault(x, REASON_RESPOND, OK, NULL);
+    fields_add(&x->response.fields, FIELD_CONTENT_TYPE, SLICE("application/json"));
+    fields_add(&x->response.fields, FIELD_CACHE_CONTROL, SLICE("no-store"));
+}
+
+static void
+status_handle(const struct middleware *self, struct exchange *x)
+{
+    (void) self;
+    if (x->request.method == METHOD_GET || x->request.method == METHOD_HEAD) {
+        tell(x);
+        return;
+    }
+    exchange_refuse(x, 405, REASON_UNSUPPORTED, "status is only read");
+    fields_set(&x->response.fields, FIELD_ALLOW, SLICE("GET, HEAD"));
+}
+
+static void
+status_explain(const struct middleware *self, struct exchange *x, struct text *out)
+{
+    (void) self;
+    (void) x;
+    text_literal(out, "answers with the state of all upstreams");
+}
+
+const struct middleware_ops middleware_status = {
+    .options =
+        {
+            .name = "status",
+            .doc = "Answers with the state of all upstreams and their servers, as JSON. Addresses "
+                   "of servers are in it: say who may ask.",
+            .ops = &middleware_status,
+        },
+    .answers = true,
+    .handle = status_handle,
+    .explain = status_explain,
+};

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tls/layer.c - an established connection: bytes in and out through OpenSSL, without waiting.
+ */
+#include "tls/layer.h"
+
+#include "runtime/fiber.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    RECORD_BYTES = 16384,       /* most plaintext of a record */
+    SEALED_BYTES = 16384 + 256, /* what becomes of it */
+};
+
+/* ------------------------------------------------------------------ what is held */
+
+static size_t
+room_left(const struct tls_layer *t)
+{
+    return t->out ? buffer_bytes(t->size) - t->end : 0;
+}
+
+/* A buffer with at least that much room behind what it holds.  Bounded by the largest size. */
+static bool
+make_room(struct tls_layer *t, size_t n)
+{
+    size_t held = t->end - t->start;
+    unsigned size = BUFFER_SMALL;
+    char *larger;
+
+    if (t->out && n <= room_left(t))
+        return true;
+    while (size < BUFFER_SIZES && buffer_bytes(size) < held + n)
+        size++;
+    larger = size < BUFFER_SIZES ? buffer_take(size) : NULL;
+    if (!larger)
+        return false;
+    if (t->out) {
+        memcpy(larger, t->out + t->start, held);
+        buffer_give(t->size, t->out);
+    }
+    t->out = larger;
+    t->size = (uint8_t) size;
+    t->start = 0;
+    t->end = (uint32_t) held;
+    return true;
+}
+
+static void
+give_buffer(struct tls_layer *t)
+{
+    if (t->out)
+        buffer_give(t->size, take(&t->out));
+    t->start = t->end = 0;
+}
+
+/* 0: nothing is held any more; IO_PENDING; -errno. */
+static ssize_t
+flush(struct tls_layer *t)
+{
+    while (t->start < t->end) {
+        struct iovec iov = {t->out + t->start, t->end - t->start};
+        ssize_t n = sock_wire_send(t->sock, &iov, 1);
+
+        if (n < 0)
+            return n;
+        t->start += (uint32_t) n;
+    }
+    give_buffer(t);
+    return 0;
+}
+
+/* ------------------------------------------------------------------ the BIO */
+
+static int
+bio_write(BIO *bio, const char *at, size_t n, size_t *written)
+{
+    struct tls_layer *t = BIO_get_data(bio);
+    size_t sent = 0;
+
+    BIO_clear_retry_flags(bio);
+    *written = n;
+    if (!t->corked && t->start == t->end) {
+        struct iovec iov = {(char *) at, n};
+        ssize_t result = sock_wire_send(t->sock, &iov, 1);
+
+        if (result < 0 && result != IO_PENDING) {
+            t->wire_errno = (int) -result;
+            return 0;
+        }
+        sent = result > 0 ? (size_t) result : 0;
+        if (sent == n)
+            return 1;
+    }
+    if (!make_room(t, n - sent)) {
+        t->wire_errno = ENOBUFS;
+        return 0;
+    }
+    memcpy(t->out + t->end, at + sent, n - sent);
+    t->end += (uint32_t) (n - sent);
+    return 1;
+}
+
+static int
+bio_read(BIO *bio, char *at, size_t room, size_t *got)
+{
+    struct tls_layer *t = BIO_get_data(bio);
+    ssize_t n;
+
+    BIO_clear_retry_flags(bio);
+    *got = 0;
+    if (t->early.n) {
+        *got = t->early.n < room ? t->early.n : room;
+        memcpy(at, t->early.at, *got);
+        t->early = slice_from(t->early, *got);
+        return 1;
+    }
+    n = sock_wire_recv(t->sock, at, room);
+    if (n > 0) {
+        *got = (size_t) n;
+        return 1;
+    }
+    if (n == IO_PENDING)
+        BIO_set_retry_read(bio);
+    else if (n == 0)
+        t->ended = true;
+    else
+        t->wire_errno = (int) -n;
+    return 0;
+}
+
+static long
+bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    const struct tls_layer *t = BIO_get_data(bio);
+
+    (void) number, (void) pointer;
+    switch (command) {
+    case BIO_CTRL_FLUSH: return 1;
+    case BIO_CTRL_EOF: return t->ended;
+    default: return 0;
+    }
+}
+
+static BIO_METHOD *method;
+
+static void
+make_method(void)
+{
+    method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "maitred");
+    if (method) {
+        BIO_meth_set_write_ex(method, bio_write);
+        BIO_meth_set_read_ex(method, bio_read);
+        BIO_meth_set_ctrl(method, bio_ctrl);
+    }
+}
+
+static BIO *
+bio_new(struct tls_layer *t)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    BIO *bio;
+
+    pthread_once(&once, make_method);
+    bio = method ? BIO_new(method) : NULL;
+    if (!bio)
+        return NULL;
+    BIO_set_data(bio, t);
+    BIO_set_init(bio, 1);
+    return bio;
+}
+
+/* ------------------------------------------------------------------ receiving and sending */
+
+/* No plaintext came: what that means. */
+static ssize_t
+why_nothing(struct tls_layer *t, int reason)
+{
+    switch (reason) {
+    case SSL_ERROR_WANT_READ:
+        t->drained = true;
+        /* What OpenSSL had to say meanwhile (a ticket, a new key) should not stay here. */
+        if (t->start < t->end)
+            (void) flush(t);
+        return IO_PENDING;
+    case SSL_ERROR_ZERO_RETURN: return 0;
+    default:
+        t->failed = true;
+        return t->wire_errno ? -t->wire_errno : -ECONNRESET;
+    }
+}
+
+static ssize_t
+layer_recv_now(struct sock *s, void *at, size_t room)
+{
+    struct tls_layer *t = tls_layer_of(s);
+    size_t total = 0, n = 0;
+    int result = 1;
+
+    do {
+        ERR_clear_error();
+        result = SSL_read_ex(t->ssl, (char *) at + total, room - total, &n);
+        if (result != 1)
+            break;
+        total += n;
+        t->drained = false;
+    } while (total < room && SSL_has_pending(t->ssl));
+    if (result != 1) {
+        ssize_t nothing = why_nothing(t, SSL_get_error(t->ssl, result));
+
+        return total ? (ssize_t) total : nothing;
+    }
+    return (ssize_t) total;
+}
+
+/* One record; bytes of plaintext, or -errno. */
+static ssize_t
+seal(struct tls_layer *t, const void *at, size_t n)
+{
+    size_t written = 0;
+
+    ERR_clear_error();
+    if (SSL_write_ex(t->ssl, at, n < RECORD_BYTES ? n : RECORD_BYTES, &written) == 1)
+        return (ssize_t) written;
+    t->failed = true;
+    return t->wire_errno ? -t->wire_errno : -EPIPE;
+}
+
+/* Small pieces become one record: they are copied together. */
+static ssize_t
+seal_together(struct tls_layer *t, const struct iovec *iov, int n)
+{
+    char *joined = buffer_take(BUFFER_SMALL);
+    size_t total = 0;
+    ssize_t result;
+
+    if (!joined)
+        return -ENOBUFS;
+    for (int i = 0; i < n && total < RECORD_BYTES; i++) {
+        size_t part = iov[i].iov_len < RECORD_BYTES - total ? iov[i].iov_len : RECORD_BYTES - total;
+
+        memcpy(joined + total, iov[i].iov_base, part);
+        total += part;
+    }
+    result = seal(t, joined, total);
+    buffer_give(BUFFER_SMALL, joined);
+    return result;
+}
+
+/* Many records leave in one system call. */
+static ssize_t
+seal_many(struct tls_layer *t, const struct iovec *iov)
+{
+    size_t done = 0;
+    ssize_t n = 0;
+
+    if (!make_room(t, buffer_bytes(iov->iov_len > BUFFER_MEDIUM_BYTES ? BUFFER_LARGE
+                                                                      : BUFFER_MEDIUM)))
+        return seal(t, iov->iov_base, iov->iov_len);
+    t->corked = true;
+    while (done < iov->iov_len && room_left(t) >= SEALED_BYTES && n >= 0) {
+        n = seal(t, (const char *) iov->iov_base + done, iov->iov_len - done);
+        done += n > 0 ? (size_t) n : 0;
+    }
+    t->corked = false;
+    if (n >= 0)
+        n = flush(t);
+    return n < 0 && n != IO_PENDING ? n : (ssize_t) done;
+}
+
+static ssize_t
+layer_send_now(struct sock *s, const struct iovec *iov, int n)
+{
+    struct tls_layer *t = tls_layer_of(s);
+    ssize_t flushed;
+
+    if (t->failed)
+        return -EPIPE;
+    if (n && t->start < t->end && iov->iov_len < RECORD_BYTES && sock_can_send(t->sock)) {
+        /* A ticket that is still here leaves together with the first answer. */
+        ssize_t taken;
+
+        t->corked = true;
+        taken = n == 1 ? seal(t, iov->iov_base, iov->iov_len) : seal_together(t, iov, n);
+        t->corked = false;
+        flushed = taken < 0 ? 0 : flush(t);
+        return flushed < 0 && flushed != IO_PENDING ? flushed : taken;
+    }
+    flushed = flush(t);
+    if (flushed != 0 || n == 0)
+        return flushed;
+    if (iov->iov_len > RECORD_BYTES)
+        return seal_many(t, iov);
+    return n == 1 ? seal(t, iov->iov_base, iov->iov_len) : seal_together(t, iov, n);
+}
+
+static bool
+layer_pending(const struct sock *s)
+{
+    const struct tls_layer *t = tls_layer_of(s);
+
+    return !t->drained && SSL_has_pending(t->ssl);
+}
+
+static void
+layer_finish(struct sock *s)
+{
+    struct tls_layer *t = tls_layer_of(s);
+
+    if (t->failed || (SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN))
+        return;
+    ERR_clear_error();
+    (void) SSL_shutdown(t->ssl);
+    (void) flush(t);
+}
+
+static void
+layer_free(struct sock *s)
+{
+    tls_layer_free(tls_layer_of(s));
+    s->layer = NULL;
+}
+
+static const struct sock_layer_ops ops = {
+    .recv_now = layer_recv_now,
+    .send_now = layer_send_now,
+    .pending = layer_pending,
+    .finish = layer_finish,
+    .free = layer_free,
+};
+
+struct tls_layer *
+tls_layer_of(const struct sock *s)
+{
+    return s->layer && s->layer->ops == &ops ? container_of(s->layer, struct tls_layer, layer)
+                                             : NULL;
+}
+
+const struct tls_facts *
+tls_facts(const struct sock *s)
+{
+    const struct tls_layer *t = tls_layer_of(s);
+
+    return t ? &t->facts : NULL;
+}
+
+/* ------------------------------------------------------------------ life */
+
+const struct tls_choice *
+tls_layer_choice(const SSL *ssl)
+{
+    const struct tls_layer *t = SSL_get_app_data(ssl);
+
+    return t->choice;
+}
+
+/* Name and fingerprint stand behind the struct. */
+static void
+set_hello_facts(struct tls_layer *t, const struct tls_hello *hello)
+{
+    struct tls_worker *w = tls_worker_self();
+    char *name = t->texts + TLS_JA4_LENGTH;
+
+    tls_hello_ja4(hello, tls_worker_digest, w, t->texts);
+    t->facts.ja4 = slice_of(t->texts, TLS_JA4_LENGTH);
+    if (!slice_is_present(hello->sni))
+        return;
+    for (size_t i = 0; i < hello->sni.n; i++)
+        name[i] = ascii_lower(hello->sni.at[i]);
+    t->facts.sni = slice_of(name, hello->sni.n);
+}
+
+struct tls_layer *
+tls_layer_new(struct sock *s, SSL_CTX *context, const struct tls_hello *hello)
+{
+    size_t texts = hello ? TLS_JA4_LENGTH + hello->sni.n : 0;
+    struct tls_layer *t = calloc(1, sizeof(*t) + texts);
+    BIO *bio = t ? bio_new(t) : NULL;
+
+    if (!bio) {
+        free(t);
+        return NULL;
+    }
+    t->layer.ops = &ops;
+    t->sock = s;
+    t->ssl = SSL_new(context);
+    if (!t->ssl) {
+        BIO_free(bio);
+        free(t);
+        return NULL;
+    }
+    SSL_set_bio(t->ssl, bio, bio);
+    SSL_set_app_data(t->ssl, t);
+    if (hello)
+        set_hello_facts(t, hello);
+    return t;
+}
+
+void
+tls_layer_free(struct tls_layer *t)
+{
+    give_buffer(t);
+    /* Else OpenSSL would spoil the session for want of a goodbye, which TLS 1.1 stopped asking
+     * for. */
+    SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(t->ssl);
+    free(t->peer);
+    free(t);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tls/layer.h - private: a TLS connection as a layer of its sock.
+ *
+ * OpenSSL reads and writes through a BIO of ours that never waits: input is received straight into
+ * OpenSSL's buffer; output is sent straight from it, and what the wire does not take is held in a
+ * buffer that the worker lends.  So OpenSSL never sees a write that is not done, and a connection
+ * that is idle has no buffer at all.
+ */
+#ifndef TLS_LAYER_H
+#define TLS_LAYER_H
+
+#include "tls/hello.h"
+#include "tls/server.h"
+
+struct tls_layer {
+    struct sock_layer        layer;
+    struct sock             *sock;
+    SSL                     *ssl;
+    struct slice             early;  /* received before OpenSSL was there; in the caller's buffer */
+    char                    *out;    /* lent while bytes are held */
+    uint32_t                 start, end; /* of what is held */
+    uint8_t                  size;   /* of the buffer */
+    bool                     corked; /* hold everything; somebody flushes soon */
+    bool                     drained; /* the last read found no whole record */
+    bool                     failed; /* OpenSSL must not be asked to send any more */
+    bool                     ended;  /* the wire has */
+    int                      wire_errno;
+    const struct tls_choice *choice; /* during the handshake with a client */
+    struct tls_session_slot *slot;   /* of a server's connection, or NULL */
+    uint64_t                 client; /* serial number of its struct tls_client */
+    char                    *peer;   /* texts of the peer's certificate; malloc'd, may be NULL */
+    struct tls_facts         facts;
+    char                     texts[]; /* fingerprint and name of the client hello */
+};
+
+/* A layer over s that is not yet in force: NULL when out of memory.  hello may be NULL. */
+struct tls_layer *tls_layer_new(struct sock *s, SSL_CTX *context, const struct tls_hello *hello);
+/* On a fiber, once it is a client or server side: to the end of the handshake.  OK: in force.  Else
+ * it still is the caller's to free; `why` says what happened. */
+enum err tls_layer_handshake(struct tls_layer *t, uint64_t deadline_us, char *why, size_t room);
+void tls_layer_free(struct tls_layer *t);
+/* Of a sock that has one, or NULL. */
+struct tls_layer *tls_layer_of(const struct sock *s);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tls/worker.h - private: what a worker has of OpenSSL for itself, and the keys of tickets.
+ *
+ * OpenSSL 3.0 looks algorithms up by name in tables behind locks, again and again in each
+ * handshake.  A library context for each worker gives each its own tables and locks.
+ */
+#ifndef TLS_WORKER_H
+#define TLS_WORKER_H
+
+#include "base/slice.h"
+
+#include <openssl/ssl.h>
+
+/* ------------------------------------------------------------------ keys of tickets */
+
+enum { TLS_TICKET_KEYS = 3, TLS_TICKET_NAME = 16 };
+
+struct tls_ticket_key {
+    unsigned char name[TLS_TICKET_NAME]; /* stands in front of the ticket */
+    unsigned char cipher[32];            /* AES-256 */
+    unsigned char mac[32];               /* HMAC with SHA-256 */
+};
+
+/* The first one encrypts, all decrypt. */
+struct tls_ticket_ring {
+    uint64_t              generation; /* 0: never filled */
+    struct tls_ticket_key keys[TLS_TICKET_KEYS];
+};
+
+/* Brings a worker's copy up to date; rotates the process's keys when it is time. */
+void tls_tickets_refresh(struct tls_ticket_ring *ring, uint64_t now_us);
+/* How long a ticket may be used. */
+uint32_t tls_tickets_lifetime_s(void);
+/* Tests: new keys now, as if the time had come. */
+void tls_tickets_rotate(void);
+
+/* ------------------------------------------------------------------ workers */
+
+struct tls_worker {
+    unsigned               number;
+    OSSL_LIB_CTX          *library; /* NULL: not made yet */
+    EVP_CIPHER            *ticket_cipher;
+    EVP_MD                *sha256;
+    EVP_MD_CTX            *digest;
+    X509_STORE            *system_trust; /* read when first needed */
+    struct tls_ticket_ring tickets;
+};
+
+/* Of this thread's loop; NULL when out of memory. */
+struct tls_worker *tls_worker_self(void);
+/* Whom the system trusts; NULL when that cannot be read. */
+X509_STORE *tls_worker_system_trust(struct tls_worker *w);
+/* SHA-256; a tls_digest_f whose arg is the worker. */
+void tls_worker_digest(void *worker, struct slice s, unsigned char out[32]);
+
+#endif

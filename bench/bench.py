@@ -23,7 +23,7 @@ import peers  # noqa: E402
 import report  # noqa: E402
 import scenarios  # noqa: E402
 
-SHOWN = ('cpu_us', 'rps', 'proxy_util', 'load_util', 'p50', 'p99', 'per_conn', 'start_s', 'pss_kb', 'lost', 'reloads',
+SHOWN = ('cpu_us', 'rps', 'server_conns', 'proxy_util', 'load_util', 'p50', 'p99', 'per_conn', 'start_s', 'pss_kb', 'lost', 'reloads',
          'noise', 'bad_status', 'socket_errors')
 
 
@@ -106,6 +106,7 @@ class Bench:
             m = lib.measure(s.proc, self.origin, work)
             after = self.origin.stats()
             m['origin_requests'] = after['requests'] - before['requests']
+            m['server_conns'] = after['peak']
             m['origin_accepted'] = after['accepted'] - before['accepted']
             m['cpu_us'] = m['cpu_total_us'] / m['requests'] if m['requests'] else None
             m['slow'] = round(max(slow, lib.calibrate()), 2)

@@ -329,8 +329,8 @@ def wrk(port, path, conns, secs, headers=(), script=None):
     return m, cpu
 
 
-def openloop(port, rate, conns, secs, tick_us):
-    argv = [helper('openloop'), str(port), f'{rate:.1f}', str(conns), str(secs), '/s/128', str(tick_us)]
+def openloop(port, rate, conns, secs, tick_us, path='/s/128'):
+    argv = [helper('openloop'), str(port), f'{rate:.1f}', str(conns), str(secs), path, str(tick_us)]
     out, cpu = run_load(argv, secs * 3 + 30)
     m = {k: float(v) for k, v in re.findall(r'(\w+)=([\d.]+)', out)}
     if 'ok' not in m:

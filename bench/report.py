@@ -20,11 +20,14 @@ ROWS = [
     ('reload', 'reload', 'a reload each second: requests lost', {'at most': ('lost', 0, 'requests')}),
     ('reload', 'reload', 'a reload each second: p99', {'own': ('reload-none', 1.5, 'without')}),
     ('paced', 'paced', '10,000 evenly spaced requests/s', {'nginx': 0.9}),
+    ('multiplex', 'multiplex-0', 'server connections, 1,000 clients, a request each 100 ms, servers answer at once',
+     {'best': 0.6, 'field': ('server_conns', 'conns')}),
+    ('multiplex', 'multiplex-10', 'the same, servers answer in 10 ms', {'best': 0.6, 'field': ('server_conns', 'conns')}),
     ('log', 'log', 'access log on, JSON', {'own': ('log-off', 1.08, 'off')}),
 ]
 KEYS = list(dict.fromkeys(row[0] for row in ROWS))
 SHOWN = {'bytes': lambda v: f'{v:,.0f} bytes', 's': lambda v: f'{v:.3f} s', 'MiB': lambda v: f'{v / 1024:.1f} MiB',
-         'requests': lambda v: f'{v:.0f}', 'us': lambda v: f'{v:.2f} us', 'p99': lambda v: f'{v:,.0f} us'}
+         'requests': lambda v: f'{v:.0f}', 'us': lambda v: f'{v:.2f} us', 'conns': lambda v: f'{v:.0f}', 'p99': lambda v: f'{v:,.0f} us'}
 
 
 class Samples:
@@ -51,8 +54,10 @@ class Samples:
 
 def against_peers(samples, peers, sample, limits):
     """(target, unit, field, [(name, ratio, limit)])"""
-    ours, found, words = samples.value('maitred', sample, 'cpu_us'), [], []
-    figures = {p: samples.value(p, sample, 'cpu_us') for p in peers if p != 'maitred'}
+    limits = dict(limits)
+    field, unit = limits.pop('field', ('cpu_us', 'us'))
+    ours, found, words = samples.value('maitred', sample, field), [], []
+    figures = {p: samples.value(p, sample, field) for p in peers if p != 'maitred'}
     figures = {p: v for p, v in figures.items() if v}
     for family, limit in limits.items():
         words.append(f'{limit:g} x ' + ('the best' if family == 'best' else family))
@@ -62,7 +67,7 @@ def against_peers(samples, peers, sample, limits):
             chosen = {name: chosen[name]}
         if ours:
             found += [(p, ours / v, limit) for p, v in chosen.items()]
-    return ', '.join(words), 'us', 'cpu_us', found
+    return ', '.join(words), unit, field, found
 
 
 def against_own(samples, sample, other, limit, words):
@@ -99,7 +104,8 @@ def row(samples, peers, sample, work, limits):
         reached = None if ours is None else ours <= limit
     else:
         # Without one of the peers that it is measured by, a target can be missed but not reached.
-        enough = 'own' in limits or all(any(n.startswith(f) for n, _, _ in ratios) for f in limits if f != 'best')
+        enough = 'own' in limits or all(any(n.startswith(f) for n, _, _ in ratios)
+                                     for f in limits if f not in ('best', 'field'))
         missed = any(ratio > most for _, ratio, most in ratios)
         reached = False if missed else True if ratios and enough else None
     return [work, target, *(cell(samples, p, sample, field, unit, other) for p in peers),

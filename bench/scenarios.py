@@ -70,6 +70,17 @@ def hosts(b):
                      lambda: lib.wrk(s.ctx.port, '/s/128', 64, b.secs, script=script))
 
 
+def multiplex(b):
+    """How many server connections 1,000 clients need that send one request each 100 ms."""
+    if 'multiplex' not in b.only:
+        return
+    for s, rnd in b.interleave():
+        for ms, path in ((0, '/s/128'), (10, '/d/10/128')):
+            lib.openloop(s.ctx.port, 10000, 1000, 2, 0, path)
+            time.sleep(0.2)
+            b.sample(s, rnd, f'multiplex-{ms}', lambda: lib.openloop(s.ctx.port, 10000, 1000, b.secs, 0, path))
+
+
 def idle(b):
     """Memory per idle keep-alive connection."""
     if 'idle' not in b.only:
@@ -156,4 +167,4 @@ def access_log(b):
         b.sample(s, rnd, 'log', logged)
 
 
-RUN = [plain, hosts, idle, reload, access_log]
+RUN = [plain, hosts, multiplex, idle, reload, access_log]

@@ -4,8 +4,9 @@
  *
  *   origin PORT STATS_PORT
  *
- * One epoll thread, prebuilt responses: GET /s/SIZE is answered by SIZE bytes, anything else by
- * 128.  Keep-alive, pipelining and "Connection: close" are handled; requests have no bodies.  A
+ * One epoll thread, prebuilt responses: GET /s/SIZE is answered by SIZE bytes, GET /d/MS/SIZE the
+ * same after MS milliseconds (one MS in a run: answers leave in the order of requests), anything
+ * else by 128.  Keep-alive, pipelining and "Connection: close" are handled; requests have no bodies.  A
  * connection to STATS_PORT gets one line of counters ("open= peak= accepted= requests=") and resets
  * the peak.
  */
@@ -48,6 +49,8 @@ struct conn {
     struct response *out; /* being written, or NULL */
     size_t out_off, in_len;
     bool close_after, want_write, dead;
+    uint64_t due_us;      /* the answer waits until then; 0: it does not */
+    struct conn *next_due;
     char in[IN_MAX + 1];
 };
 
@@ -56,7 +59,16 @@ static size_t n_responses;
 static int ep;
 static long n_open, n_peak;
 static unsigned long long n_accepted, n_requests;
+static struct conn *first_due, **last_due = &first_due;
 static int listen_tag, stats_tag; /* their addresses tell the two listeners apart */
+
+static uint64_t
+now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
+}
 
 static struct response *
 response_get(long size, bool closing)
@@ -151,7 +163,7 @@ asks_to_close(const char *head)
 static void
 conn_serve(struct conn *c)
 {
-    while (!c->dead && !c->out) {
+    while (!c->dead && !c->out && !c->due_us) {
         char *end = memmem(c->in, c->in_len, "\r\n\r\n", 4);
         if (!end) {
             if (c->in_len == IN_MAX)
@@ -160,8 +172,14 @@ conn_serve(struct conn *c)
         }
         *end = 0;
         long size = SIZE_DEFAULT;
-        if (strncmp(c->in, "GET /s/", 7) == 0)
+        long delay_ms = 0;
+        if (strncmp(c->in, "GET /s/", 7) == 0) {
             size = strtol(c->in + 7, NULL, 10);
+        } else if (strncmp(c->in, "GET /d/", 7) == 0) {
+            char *next;
+            delay_ms = strtol(c->in + 7, &next, 10);
+            size = *next == '/' ? strtol(next + 1, NULL, 10) : SIZE_DEFAULT;
+        }
         if (size < 0 || size > SIZE_MAX_BYTES)
             size = SIZE_DEFAULT;
         c->close_after = asks_to_close(c->in);
@@ -171,9 +189,35 @@ conn_serve(struct conn *c)
         n_requests++;
         c->out = response_get(size, c->close_after);
         c->out_off = 0;
+        if (delay_ms > 0) {
+            c->due_us = now_us() + (uint64_t) delay_ms * 1000;
+            c->next_due = NULL;
+            *last_due = c;
+            last_due = &c->next_due;
+            return;
+        }
         if (!conn_flush(c))
             return;
     }
+}
+
+/* Sends the answers whose time has come; milliseconds until the next, -1 when there is none. */
+static int
+send_due(void)
+{
+    uint64_t now = now_us();
+    while (first_due && first_due->due_us <= now) {
+        struct conn *c = first_due;
+        first_due = c->next_due;
+        if (!first_due)
+            last_due = &first_due;
+        c->due_us = 0;
+        if (c->dead)
+            free(c);
+        else if (conn_flush(c))
+            conn_serve(c);
+    }
+    return first_due ? (int) ((first_due->due_us - now) / 1000) : -1;
 }
 
 static void
@@ -243,11 +287,11 @@ listen_on(const char *port, void *tag)
 static void
 conn_event(struct conn *c, uint32_t events)
 {
-    if (events & EPOLLOUT && c->out && conn_flush(c))
+    if (events & EPOLLOUT && c->out && !c->due_us && conn_flush(c))
         conn_serve(c);
     if (!c->dead && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
         conn_read(c);
-    if (c->dead)
+    if (c->dead && !c->due_us)
         free(c); /* closed, so that no later event of this round names it */
 }
 
@@ -267,7 +311,7 @@ main(int argc, char **argv)
     ep = epoll_create1(EPOLL_CLOEXEC);
     int listener = listen_on(argv[1], &listen_tag), stats = listen_on(argv[2], &stats_tag);
     for (;;) {
-        int n = epoll_wait(ep, ev, EVENTS, -1);
+        int n = epoll_wait(ep, ev, EVENTS, send_due());
         for (int i = 0; i < n; i++) {
             if (ev[i].data.ptr == &listen_tag)
                 accept_all(listener);

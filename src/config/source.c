@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -48,20 +49,41 @@ system_env(void *arg, const char *name)
     return getenv(name);
 }
 
+struct search {
+    const char *pattern;
+    glob_t      found;
+    int         error;
+};
+
+static void *
+search(void *arg)
+{
+    struct search *s = arg;
+
+    s->error = glob(s->pattern, GLOB_NOESCAPE, NULL, &s->found);
+    return NULL;
+}
+
+/* On a thread of its own: glob() takes more stack than a fiber has. */
 static int
 system_match(void *arg, const char *pattern, struct text *out)
 {
-    glob_t found;
-    int error = glob(pattern, GLOB_NOESCAPE, NULL, &found);
+    struct search s = {.pattern = pattern};
+    pthread_t thread;
+    int error;
 
     (void) arg;
-    if (error == GLOB_NOMATCH)
-        return 0;
+    error = pthread_create(&thread, NULL, search, &s);
     if (error)
-        return error == GLOB_NOSPACE ? ENOMEM : EIO;
-    for (size_t i = 0; i < found.gl_pathc; i++)
-        text_put(out, slice_of(found.gl_pathv[i], strlen(found.gl_pathv[i]) + 1));
-    globfree(&found);
+        return error;
+    pthread_join(thread, NULL);
+    if (s.error == GLOB_NOMATCH)
+        return 0;
+    if (s.error)
+        return s.error == GLOB_NOSPACE ? ENOMEM : EIO;
+    for (size_t i = 0; i < s.found.gl_pathc; i++)
+        text_put(out, slice_of(s.found.gl_pathv[i], strlen(s.found.gl_pathv[i]) + 1));
+    globfree(&s.found);
     return out->full ? ENOMEM : 0;
 }
 

@@ -87,6 +87,7 @@ client_fill(const struct client_conn *c, struct client *facts)
     facts->tls = tls_facts(&c->sock);
     facts->trusted = false;
     facts->id = c->id;
+    facts->earlier = c->requests;
     facts->peer_text = slice_of(c->peer_text, c->peer_text_n);
 }
 

@@ -146,6 +146,13 @@ h2_stream_of(struct serving *s)
     return container_of(s, struct h2_stream, serving);
 }
 
+/* Whatever is sent on it would never leave. */
+static inline bool
+h2_stream_is_lost(const struct h2_stream *s)
+{
+    return s->closed || s->conn->stopped || s->conn->over;
+}
+
 /* h2_body.c */
 bool h2_body_take(struct serving *s);
 /* The body is there, though the request has none: bytes of a tunnel. */

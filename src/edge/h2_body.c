@@ -166,7 +166,7 @@ next(struct body *body, struct slice *chunk)
 
     consume_lent(s);
     while (e == OK && b->broken == OK && !b->complete && unread(b).n == 0)
-        e = wait_for_more(s);
+        e = h2_stream_is_lost(s) ? ERR_RESET : wait_for_more(s);
     if (e != OK)
         b->broken = e;
     if (b->broken != OK)

@@ -172,7 +172,7 @@ h2_connect_start(struct serving *serving)
     make_answer(x);
     h2_body_open(s);
     client_edge(serving->conn)->counters.tunnels++;
-    if (!s->closed && !s->conn->over && h2_send_head(s, true)) {
+    if (!h2_stream_is_lost(s) && h2_send_head(s, true)) {
         x->started = true;
         e = relay_both(&r);
     }

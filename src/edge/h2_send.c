@@ -121,7 +121,7 @@ h2_inform(struct exchange *x, unsigned status, const struct fields *fields)
     struct nv_list list = {room_for(&x->arena, stack, fields), 0};
     char digits[3];
 
-    if (s->closed || s->conn->over)
+    if (h2_stream_is_lost(s))
         return ERR_RESET;
     if (!list.at || status == 101 || (status == 100 && s->continued))
         return OK; /* advice, not an answer */
@@ -192,7 +192,7 @@ wait_until_taken(struct h2_stream *s)
 static enum err
 offer(struct h2_stream *s)
 {
-    if (s->closed || s->conn->over)
+    if (h2_stream_is_lost(s))
         return ERR_RESET;
     if (s->out.deferred) {
         s->out.deferred = false;
@@ -221,7 +221,7 @@ send_trailers(struct h2_stream *s, const struct fields *trailers)
 
     if (!list.at)
         return ERR_NO_MEMORY;
-    if (s->closed || s->conn->over)
+    if (h2_stream_is_lost(s))
         return ERR_RESET;
     add_fields(&list, trailers, true);
     s->answered = true;
@@ -253,12 +253,20 @@ broke_off(struct exchange *x, enum err e)
     return false;
 }
 
+/* A body whose length was said ends there, though its source may not know yet. */
+static bool
+is_all(const struct exchange *x, const struct body *body)
+{
+    return body->length != BODY_LENGTH_UNKNOWN && x->response_bytes == (uint64_t) body->length;
+}
+
 /* The rest of the body, whose first chunk may be at hand. */
 static bool
 send_body(struct h2_stream *s, struct body *body, struct slice chunk)
 {
     struct exchange *x = &s->serving.x;
     enum err e = OK;
+    bool last;
 
     for (;;) {
         if (chunk.n == 0 && (e = body_next(body, &chunk)) != OK)
@@ -266,14 +274,15 @@ send_body(struct h2_stream *s, struct body *body, struct slice chunk)
         x->response_bytes += chunk.n;
         if (body->ended && body->trailers && body->trailers->n)
             s->out.trailers = body->trailers;
-        e = h2_send_chunk(s, chunk, body->ended);
+        last = body->ended || is_all(x, body);
+        e = h2_send_chunk(s, chunk, last);
         if (e != OK) {
             send_failed(x, e);
             return false;
         }
         x->started = true;
         chunk.n = 0;
-        if (body->ended)
+        if (last)
             break;
     }
     if (e != OK && e != ERR_END)
@@ -295,17 +304,17 @@ h2_send_response(struct serving *serving)
                             : x->response.body;
     struct slice chunk = {NULL, 0};
 
-    if (s->closed || s->conn->over) {
+    if (h2_stream_is_lost(s)) {
         send_failed(x, ERR_RESET);
         return false;
     }
     if (body && body->ready) {
         enum err e = body_next(body, &chunk);
 
-        if (e == ERR_END)
-            body = NULL; /* an empty one of unknown length */
-        else if (e != OK)
+        if (e != OK && e != ERR_END)
             return broke_off(x, e);
+        if (e == ERR_END && !(body->trailers && body->trailers->n))
+            body = NULL; /* it was empty */
     }
     if (!h2_send_head(s, body != NULL)) {
         exchange_fault(x, REASON_OUT_OF_MEMORY, ERR_NO_MEMORY, "the head of the answer");

@@ -86,18 +86,28 @@ is_too_late(const struct h2_conn *h, const nghttp2_frame_hd *frame)
            loop_now_us() >= h->reset_us + LATE_US;
 }
 
+/* A connection error that nghttp2 does not see (RFC 9113 5.4.1). */
+static int
+refuse(struct h2_conn *h, uint32_t code)
+{
+    if (!h->last_word)
+        (void) nghttp2_session_terminate_session(h->session, code);
+    h->leaving = h->last_word = true;
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
 static int
 on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *frame, void *conn)
 {
     struct h2_conn *h = conn;
 
+    (void) session;
     if (h->calm_resets)
         return calm(h, "listener.http2.resets");
-    if (is_too_late(h, frame)) {
-        h->leaving = h->last_word = true;
-        (void) nghttp2_session_terminate_session(session, NGHTTP2_STREAM_CLOSED);
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
-    }
+    if (is_too_late(h, frame))
+        return refuse(h, NGHTTP2_STREAM_CLOSED);
+    if (frame->type == NGHTTP2_PRIORITY && frame->stream_id == 0)
+        return refuse(h, NGHTTP2_PROTOCOL_ERROR);
     switch (frame->type) {
     case NGHTTP2_HEADERS:
     case NGHTTP2_CONTINUATION: return count_head(h, frame);
@@ -217,6 +227,10 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *conn)
             return count_control(h);
         break;
     case NGHTTP2_RST_STREAM: h2_count_reset(h); break;
+    case NGHTTP2_PRIORITY_UPDATE:
+        if (((const nghttp2_ext_priority_update *) frame->ext.payload)->stream_id == 0)
+            return refuse(h, NGHTTP2_PROTOCOL_ERROR);
+        break;
     default: break;
     }
     return 0;
@@ -233,6 +247,10 @@ on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *conn)
     if (frame->hd.type != NGHTTP2_RST_STREAM)
         return 0;
     h->reset_us = loop_now_us();
+    /* What overflows a window is an error of the connection when SETTINGS did it (RFC 9113 6.9.2), which
+     * nghttp2 does not tell apart; it may be one always. */
+    if (frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR)
+        (void) refuse(h, NGHTTP2_FLOW_CONTROL_ERROR);
     if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
         frame->rst_stream.error_code != NGHTTP2_CANCEL &&
         frame->rst_stream.error_code != NGHTTP2_INTERNAL_ERROR &&

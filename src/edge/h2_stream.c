@@ -56,7 +56,7 @@ h2_stream_free(struct h2_stream *s)
 void
 h2_stream_reset(struct h2_stream *s, uint32_t code)
 {
-    if (s->closed || s->conn->over)
+    if (h2_stream_is_lost(s))
         return;
     (void) nghttp2_submit_rst_stream(s->conn->session, NGHTTP2_FLAG_NONE, s->id, code);
     h2_wake_writer(s->conn);
@@ -68,13 +68,14 @@ h2_stream_cancel(struct h2_stream *s)
 {
     if (s->fiber && !(s->answered && s->out.chunk.n == 0))
         fiber_cancel(s->fiber, ERR_CANCELLED);
+    else
+        h2_body_break(s, ERR_RESET);
 }
 
 void
 h2_stream_closed(struct h2_stream *s)
 {
     s->closed = true;
-    h2_body_break(s, ERR_RESET);
     if (s->fiber)
         h2_stream_cancel(s);
     else

@@ -117,10 +117,10 @@ h2_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head
     if (!has_room(b))
         return NGHTTP2_ERR_WOULDBLOCK;
     put(b, head, FRAME_HEAD_BYTES);
-    if (n <= COPY_BYTES)
-        put(b, bytes.at, n);
-    else
+    if (n > COPY_BYTES)
         put_lent(b, s, bytes);
+    else if (n > 0)
+        put(b, bytes.at, n);
     s->out.chunk = slice_from(s->out.chunk, n);
     s->out.moved_us = loop_now_us();
     h2_rate_credit(&h->control, &h2_options_of(h)->control_frames, 2);

@@ -8,7 +8,9 @@
  */
 #include "edge/tls_options.h"
 
-#include "observe/log.h"
+#include "edge/tls_folder.h"
+
+#include <errno.h>
 
 enum { FILE_MAX_BYTES = 1024 * 1024, WHY_MAX = 1000 };
 
@@ -48,53 +50,103 @@ load_certificate(struct config_bind *b, const struct tls_certificate *c)
 }
 
 static bool
-has_name(const struct tls_identity *id, struct slice name)
+has_name(const struct tls_store *store, struct slice name)
 {
-    struct slice one;
-
-    for (size_t i = 0; slice_is_present(one = tls_identity_name(id, i)); i++)
-        if (slice_eq_nocase(one, name))
-            return true;
-    return false;
+    return !slice_is_present(name) || tls_store_has(store, name);
 }
 
-/* All into one store, that for the default name first. */
+/* What the list and the folder say, the default first. */
+struct loading {
+    struct config_bind  *bind;
+    struct tls_listener *listener;
+    struct tls_identity **ids;
+    size_t               n;
+};
+
+/* All of the list; false when one is broken, after all mistakes were told. */
 static bool
-fill_store(struct config_bind *b, const struct tls_listener *l, struct tls_identity **ids,
-           struct tls_store *store)
+load_list(struct loading *g)
 {
-    size_t n = l->certificates.n, first = 0;
+    const struct tls_certificate *c = g->listener->certificates.at;
+    size_t n = g->listener->certificates.n;
     bool good = true;
 
-    while (slice_is_present(l->preset) && first < n && !has_name(ids[first], l->preset))
-        first++;
-    if (first == n)
-        return config_bind_error(b, &l->preset, NULL, "no certificate is for `%.*s`",
-                                 SLICE_ARG(l->preset));
-    for (size_t i = 0; i < n && good; i++)
-        good = tls_store_add(store, ids[(first + i) % n]);
-    return good || config_bind_error(b, &l->certificates, NULL, "out of memory");
-}
+    g->ids = arena_calloc(config_bind_arena(g->bind), n + 1, sizeof(*g->ids));
+    if (!g->ids)
+        return config_bind_error(g->bind, &g->listener->certificates, NULL, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        struct tls_identity *id = load_certificate(g->bind, &c[i]);
 
-static bool
-load_certificates(struct config_bind *b, const struct tls_listener *l, struct tls_store *store)
-{
-    const struct tls_certificate *c = l->certificates.at;
-    size_t n = l->certificates.n, loaded = 0;
-    struct tls_identity **ids = arena_calloc(config_bind_arena(b), n + 1, sizeof(*ids));
-    bool good = true;
-
-    for (size_t i = 0; i < n && ids; i++) {
-        ids[loaded] = load_certificate(b, &c[i]);
-        if (ids[loaded])
-            loaded++;
+        if (id)
+            g->ids[g->n++] = id;
         else
-            good = false; /* and on, so that all mistakes are told at once */
+            good = false;
     }
-    good = ids && good && fill_store(b, l, ids, store);
-    for (size_t i = 0; i < loaded; i++)
-        tls_identity_release(ids[i]);
     return good;
+}
+
+static void
+say(void *arg, const char *sentence)
+{
+    const struct loading *g = arg;
+
+    config_bind_warning(g->bind, &g->listener->folder, "the others are used", "%s", sentence);
+}
+
+static void
+release_folder(void *folder)
+{
+    tls_folder_free(folder);
+}
+
+/* A listener without a folder is one whose folder is empty and does not change. */
+static struct tls_store *
+load_folder(struct loading *g)
+{
+    struct tls_listener *l = g->listener;
+    struct tls_folder_options o = {
+        .source = config_bind_source(g->bind),
+        .preset = l->preset,
+        .fixed = g->ids,
+        .n_fixed = g->n,
+    };
+
+    if (slice_is_present(l->folder)) {
+        o.path = config_bind_path(g->bind, &l->folder, l->folder).at;
+        if (!o.path)
+            return NULL;
+    }
+    l->watch = tls_folder_new(&o, say, g);
+    if (!l->watch || !config_bind_cleanup(g->bind, release_folder, l->watch))
+        return NULL;
+    return tls_folder_store(l->watch);
+}
+
+/* NULL after a message. */
+static struct tls_store *
+load_store(struct config_bind *b, struct tls_listener *l)
+{
+    struct loading g = {.bind = b, .listener = l};
+    struct tls_store *store = NULL;
+    bool good = load_list(&g);
+
+    if (good) {
+        store = load_folder(&g);
+        if (!store)
+            config_bind_error(b, &l->certificates, NULL, "out of memory");
+    }
+    for (size_t i = 0; i < g.n; i++)
+        tls_identity_release(g.ids[i]);
+    if (store && tls_store_count(store) == 0)
+        config_bind_error(b, &l->folder, "it holds NAME.pem, or NAME.crt and NAME.key",
+                          "there is no certificate in `%.*s`", SLICE_ARG(l->folder));
+    else if (store && !has_name(store, l->preset))
+        config_bind_error(b, &l->preset, NULL, "no certificate is for `%.*s`",
+                          SLICE_ARG(l->preset));
+    else
+        return store;
+    tls_store_release(store);
+    return NULL;
 }
 
 /* ------------------------------------------------------------------ the server */
@@ -137,18 +189,28 @@ make_server(struct config_bind *b, struct tls_listener *l, struct tls_store *sto
 }
 
 static bool
+watch_folder(struct config_bind *b, struct tls_listener *l)
+{
+    if (slice_is_present(l->folder) && !tls_folder_watch(l->watch, l->server))
+        config_bind_warning(b, &l->folder, "after a change of certificates, reload (SIGHUP)",
+                            "`%.*s` cannot be watched: %s", SLICE_ARG(l->folder),
+                            strerror(errno));
+    return true;
+}
+
+static bool
 check_listener(struct config_bind *b, void *object)
 {
     struct tls_listener *l = object;
     struct tls_store *store;
     bool good;
 
-    if (l->certificates.n == 0)
+    if (l->certificates.n == 0 && !slice_is_present(l->folder))
         return config_bind_error(b, &l->certificates,
                                  "such as `certificates: [/etc/ssl/site.pem]`",
                                  "there is no certificate");
-    store = tls_store_new();
-    good = store && load_certificates(b, l, store) && make_server(b, l, store);
+    store = load_store(b, l);
+    good = store && make_server(b, l, store) && watch_folder(b, l);
     tls_store_release(store);
     return good;
 }
@@ -221,6 +283,10 @@ static const struct option listener_options[] = {
      .doc =
          "Which certificate a client gets depends on the name that it asks for; for one name there "
          "may be one with an ECDSA and one with an RSA key."},
+    {"folder", &option_string, offsetof(struct tls_listener, folder),
+     .doc = "Folder of certificates: NAME.pem with certificate and key, or NAME.pem or NAME.crt "
+            "beside NAME.key. It is watched; what changes there is used a moment later, and a file "
+            "that is broken leaves in use what was there before."},
     {"default", &option_string, offsetof(struct tls_listener, preset),
      .doc = "Name of the certificate for clients that ask for no name, or for one that nobody has; "
             "by default the first."},

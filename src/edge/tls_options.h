@@ -29,6 +29,7 @@ struct tls_listener {
     struct slice               keylog; /* path; absent: none */
     uint64_t                   handshake_timeout_us;
     uint64_t                   hsts_us; /* 0: none */
+    struct tls_folder         *watch;   /* of the folder; NULL: none */
     struct tls_server         *server;  /* made of all this; lives as long as the configuration */
 };
 

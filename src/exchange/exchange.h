@@ -42,6 +42,7 @@ struct client {
     bool          secure;   /* https */
     bool          trusted;  /* the peer is in the listener's trusted_proxies */
     uint64_t      id;       /* number of the connection, unique in the process */
+    uint32_t      earlier;  /* exchanges on it before this one */
     struct slice  peer_text; /* the peer's IP address, as text */
     const struct tls_facts *tls; /* NULL: no TLS */
 };

@@ -296,6 +296,7 @@ hand_over(struct process *p, struct app *a)
         fiber_suspend();
     p->app = a;
     free(take(&p->fds));
+    upstreams_served();
     channel_tell(p->channel, CHANNEL_LOADED, NULL);
     if (old) {
         forget_listeners(p, old, a);

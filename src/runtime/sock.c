@@ -149,7 +149,8 @@ sock_wire_send(struct sock *s, const struct iovec *iov, int n)
     if (!(s->flags & SOCK_WRITABLE))
         return IO_PENDING;
     do
-        sent = sendmsg(s->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        sent = n == 1 ? send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+                      : sendmsg(s->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (sent < 0 && errno == EINTR);
     if (sent < 0 && errno != EAGAIN)
         return -errno;

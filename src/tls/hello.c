@@ -69,7 +69,8 @@ not_tls(struct slice wire)
     return n >= 2 && n < 16 && wire.at[n] == ' ' ? TLS_HELLO_HTTP : TLS_HELLO_NONE;
 }
 
-/* The content of the records so far, in one piece: in place when it is one record. */
+/* The content of the records so far, in one piece: in place when it is one record.  What follows in
+ * records of another kind is not the hello's. */
 static enum tls_hello_result
 join_records(struct slice wire, char *scratch, struct slice *content)
 {
@@ -81,7 +82,7 @@ join_records(struct slice wire, char *scratch, struct slice *content)
         if (!take_number(&wire, 1, &type))
             return TLS_HELLO_MORE;
         if (type != RECORD_HANDSHAKE)
-            return TLS_HELLO_BAD;
+            return total ? TLS_HELLO_DONE : TLS_HELLO_BAD;
         if (!take_number(&wire, 2, &version) || !take_number(&wire, 2, &n))
             return TLS_HELLO_MORE;
         if (version >> 8 != 3 || n == 0 || n > RECORD_MAX)

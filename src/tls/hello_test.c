@@ -159,6 +159,18 @@ TEST(a_hello_may_be_spread_over_records)
     }
 }
 
+TEST(what_follows_the_hello_does_not_matter)
+{
+    struct slice whole = make_hello();
+    static char wire[8192];
+    struct tls_hello h;
+
+    memcpy(wire, whole.at, whole.n);
+    memcpy(wire + whole.n, "\x14\x03\x03\x00\x01\x01\x17\x03\x03\x00\x02zz", 13);
+    EXPECT_EQ(parse(slice_of(wire, whole.n + 13), &h), TLS_HELLO_DONE);
+    EXPECT_STR(h.sni, "Example.Test");
+}
+
 TEST(a_spoilt_byte_never_leads_outside)
 {
     struct slice whole = make_hello();

@@ -26,7 +26,7 @@ struct tls_identity_copy {
     struct tls_identity_copy *next;
     unsigned                  worker;
     X509                     *leaf;
-    STACK_OF(X509)           *chain; /* without the leaf */
+    STACK_OF(X509)           * chain; /* without the leaf */
     EVP_PKEY                 *key;
 };
 

@@ -177,6 +177,14 @@ bio_new(struct tls_layer *t)
 
 /* ------------------------------------------------------------------ receiving and sending */
 
+/* What an earlier call left behind must not be taken for this one's; mostly there is nothing. */
+static void
+forget_errors(void)
+{
+    if (ERR_peek_error())
+        ERR_clear_error();
+}
+
 /* No plaintext came: what that means. */
 static ssize_t
 why_nothing(struct tls_layer *t, int reason)
@@ -184,9 +192,6 @@ why_nothing(struct tls_layer *t, int reason)
     switch (reason) {
     case SSL_ERROR_WANT_READ:
         t->drained = true;
-        /* What OpenSSL had to say meanwhile (a ticket, a new key) should not stay here. */
-        if (t->start < t->end)
-            (void) flush(t);
         return IO_PENDING;
     case SSL_ERROR_ZERO_RETURN: return 0;
     default:
@@ -203,7 +208,7 @@ layer_recv_now(struct sock *s, void *at, size_t room)
     int result = 1;
 
     do {
-        ERR_clear_error();
+        forget_errors();
         result = SSL_read_ex(t->ssl, (char *) at + total, room - total, &n);
         if (result != 1)
             break;
@@ -213,7 +218,13 @@ layer_recv_now(struct sock *s, void *at, size_t room)
     if (result != 1) {
         ssize_t nothing = why_nothing(t, SSL_get_error(t->ssl, result));
 
-        return total ? (ssize_t) total : nothing;
+        if (total)
+            return (ssize_t) total;
+        /* Now somebody will wait: what OpenSSL had to say meanwhile (a ticket, a new key) should
+         * not. */
+        if (t->start < t->end)
+            (void) flush(t);
+        return nothing;
     }
     return (ssize_t) total;
 }
@@ -224,7 +235,7 @@ seal(struct tls_layer *t, const void *at, size_t n)
 {
     size_t written = 0;
 
-    ERR_clear_error();
+    forget_errors();
     if (SSL_write_ex(t->ssl, at, n < RECORD_BYTES ? n : RECORD_BYTES, &written) == 1)
         return (ssize_t) written;
     t->failed = true;
@@ -314,7 +325,7 @@ layer_finish(struct sock *s)
 
     if (t->failed || (SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN))
         return;
-    ERR_clear_error();
+    forget_errors();
     (void) SSL_shutdown(t->ssl);
     (void) flush(t);
 }

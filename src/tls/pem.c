@@ -6,8 +6,8 @@
  * order the tool at hand wrote them.  The key says which certificate is the leaf; issuers' names
  * and signatures put the others behind it.  What is wrong is said in a sentence that names it.
  */
-#include "tls/identity.h"
 #include "base/clock.h"
+#include "tls/identity.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -18,9 +18,9 @@ enum { BLOCKS_MAX = 4 * TLS_CHAIN_MAX, SOON_S = 14 * 86400, KEY_MAX = 64 * 1024 
 
 /* What was found in the files. */
 struct pem_found {
-    X509       *certificates[BLOCKS_MAX];
-    size_t      n;
-    EVP_PKEY   *key;
+    X509 *certificates[BLOCKS_MAX];
+    size_t n;
+    EVP_PKEY *key;
     struct text *why;
 };
 
@@ -96,7 +96,8 @@ read_blocks(struct pem_found *f, struct slice file)
     good = bio != NULL;
     if (!good)
         text_literal(f->why, "out of memory");
-    for (int i = 0; good && i < BLOCKS_MAX + 8 && PEM_read_bio(bio, &name, &header, &der, &n); i++) {
+    for (int i = 0; good && i < BLOCKS_MAX + 8 && PEM_read_bio(bio, &name, &header, &der, &n);
+         i++) {
         good = add_block(f, name, header, der, n);
         OPENSSL_free(name);
         OPENSSL_free(header);

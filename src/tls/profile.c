@@ -45,7 +45,7 @@ tls_profile_apply(SSL_CTX *c, enum tls_profile profile)
 }
 
 int
-tls_profile_trust(X509_STORE *store, STACK_OF(X509_NAME) *names, struct slice pem,
+tls_profile_trust(X509_STORE *store, STACK_OF(X509_NAME) * names, struct slice pem,
                   struct text *why)
 {
     BIO *bio = BIO_new_mem_buf(pem.at, (int) pem.n);

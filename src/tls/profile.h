@@ -11,7 +11,7 @@
 bool tls_profile_apply(SSL_CTX *c, enum tls_profile profile);
 /* Certificates of a PEM text into a store, and their subjects into `names` (may be NULL).  How many
  * there were; -1 with a sentence. */
-int tls_profile_trust(X509_STORE *store, STACK_OF(X509_NAME) *names, struct slice pem,
+int tls_profile_trust(X509_STORE *store, STACK_OF(X509_NAME) * names, struct slice pem,
                       struct text *why);
 
 #endif

@@ -127,7 +127,7 @@ on_keylog(const SSL *ssl, const char *line)
 static bool
 set_client_ca(const struct tls_server *s, SSL_CTX *c, struct text *why)
 {
-    STACK_OF(X509_NAME) *names;
+    STACK_OF(X509_NAME) * names;
 
     if (s->client_mode == TLS_CLIENT_OFF)
         return true;

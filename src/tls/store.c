@@ -159,3 +159,13 @@ tls_store_default(const struct tls_store *s)
 {
     return s->n ? &s->preset : NULL;
 }
+
+bool
+tls_store_has(const struct tls_store *s, struct slice name)
+{
+    for (size_t i = 0; i < s->n; i++)
+        for (size_t k = 0; k < s->identities[i]->n_names; k++)
+            if (slice_eq_nocase(s->identities[i]->names[k], name))
+                return true;
+    return false;
+}

@@ -60,6 +60,8 @@ struct tls_store *tls_store_new(void);
  * is used.  False when out of memory. */
 bool tls_store_add(struct tls_store *s, struct tls_identity *id);
 size_t tls_store_count(const struct tls_store *s);
+/* Some identity is for that name, in any case. */
+bool tls_store_has(const struct tls_store *s, struct slice name);
 void tls_store_hold(struct tls_store *s);
 void tls_store_release(struct tls_store *s);
 

@@ -55,15 +55,16 @@ tls_worker_digest(void *worker, struct slice s, unsigned char out[32])
         memset(out, 0, 32);
 }
 
-/* OpenSSL's places, or what SSL_CERT_FILE and SSL_CERT_DIR name.  Of a folder it reads the few files
- * that it needs, when it needs them. */
+/* OpenSSL's places, or what SSL_CERT_FILE and SSL_CERT_DIR name.  Of a folder it reads the few
+ * files that it needs, when it needs them. */
 X509_STORE *
 tls_worker_system_trust(struct tls_worker *w)
 {
     if (w->system_trust)
         return w->system_trust;
     w->system_trust = X509_STORE_new();
-    if (w->system_trust && X509_STORE_set_default_paths_ex(w->system_trust, w->library, NULL) != 1) {
+    if (w->system_trust &&
+        X509_STORE_set_default_paths_ex(w->system_trust, w->library, NULL) != 1) {
         X509_STORE_free(w->system_trust);
         w->system_trust = NULL;
     }

@@ -193,7 +193,6 @@ exchange_with(struct relay *r, struct failure *f)
             f->limit = &x->timeouts->send_us;
             f->limit_name = "timeouts.send";
         }
-        f->unseen = server_conn_unseen(r->conn, r->sent_before);
         /* It may have answered and closed without reading all: look. */
         if (e == ERR_TIMEOUT || e == ERR_CANCELLED || e == ERR_NO_MEMORY)
             return false;
@@ -256,6 +255,18 @@ note_outcome(struct relay *r, const struct failure *f, bool good)
 }
 
 void
+relay_note_failure(struct relay *r)
+{
+    struct server *s = r->counted;
+
+    if (!s)
+        return;
+    atomic_fetch_add_explicit(&s->failures, 1, memory_order_relaxed);
+    if (passive_note(&s->passive, &relay_config(r)->passive, true, 0))
+        judge_call(s->upstream);
+}
+
+void
 relay_abandon(struct relay *r)
 {
     relay_uncount(r);
@@ -296,8 +307,13 @@ relay_attempt(struct relay *r, struct server *s, bool last, struct failure *f)
     if (!r->reused || f->reason != REASON_SERVER_RESET)
         return false;
     server_learn_idle(s, r->idle_us);
-    /* The pooled connection had died: once more with a fresh one. */
-    return relay_may_retry(r, f) && attempt_once(r, s, true, f);
+    /* The pooled connection had died: once more with a fresh one.  What the server may have seen
+     * has cost it something, and counts as a retry. */
+    if (!relay_may_retry(r, f) ||
+        (!f->unseen && !guard_retry(s->upstream->guard, &r->plan->guards, loop_self()->number,
+                                    loop_now_us())))
+        return false;
+    return attempt_once(r, s, true, f);
 }
 
 /* ------------------------------------------------------------------ afterwards */

@@ -1,168 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * upstream/conn.c - connections to a server: taken from the worker's pool, waited for, made.
+ * upstream/conn.c - connections to a server: made, taken, given back.
  *
  * Few connections carry many clients: who finds the pool empty while connections of this worker are
  * busy waits a moment for one to come back (patience) before a new one is made.
- *
- * A server with max_connections counts those of all workers, idle ones too.  Who finds it at its
- * limit stands in the server's line, first come, first served, whatever the worker: a connection
- * that becomes free is handed over, to another worker by a message with a duplicate of its
- * descriptor; one that is closed hands its place over.  Idle connections in other workers' pools
- * are called for.
  */
-#include "observe/log.h"
-#include "runtime/fiber.h"
-#include "upstream/guard.h"
-#include "upstream/server.h"
+#include "upstream/conn.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include "runtime/fiber.h"
+
 #include <linux/tcp.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
-    PATIENCE_ROUNDS = 4, /* at most so many times, when others open connections already */
-    LEARN_MIN_MS = 500,
-    LEARN_HITS = 3,
+    PATIENCE_ROUNDS = 20, /* so many times `patience` is the most */
+    PATIENCE_SHARE = 4,   /* of what an answer takes is the patience, ... */
+    PATIENCE_STRETCH = 3, /* but no more than so many times the one that is configured */
+    OPENING_SHARE = 8,    /* of connections, and of those who wait, may be opened at a time */
 };
 
-/* ------------------------------------------------------------------ waiting */
-
-enum waiting { WAITS, PROMISED, SERVED };
-
-/* Who waits for a connection; on the stack of its fiber. */
-struct waiter {
-    struct list         link;
-    struct fiber       *fiber;
-    unsigned            worker;
-    enum waiting        state;
-    struct server_conn *conn; /* SERVED: the connection; NULL: the place to make one */
-};
-
-/* What a message to another worker brings. */
-struct delivery {
-    struct message      message;
-    struct waiter      *waiter;
-    struct server_conn *conn;
-};
-
-static struct server_pool *
-pool_of(struct server *s)
-{
-    return &s->pools[loop_self()->number];
-}
-
-static void
-serve(struct waiter *w, struct server_conn *c)
-{
-    w->conn = c;
-    w->state = SERVED;
-    fiber_resume(w->fiber);
-}
-
-static void
-deliver(struct message *m)
-{
-    struct delivery *d = container_of(m, struct delivery, message);
-
-    if (d->conn)
-        pool_of(d->conn->server)->open++;
-    serve(d->waiter, d->conn);
-    free(d);
-}
-
-/* The first in line, taken out of it; NULL when there is none. */
-static struct waiter *
-next_in_line(struct server *s)
-{
-    struct waiter *w = NULL;
-    struct list *first;
-
-    if (atomic_load(&s->line.n) == 0)
-        return NULL;
-    pthread_mutex_lock(&s->line.lock);
-    first = list_pop(&s->line.waiting);
-    if (first) {
-        w = list_entry(first, struct waiter, link);
-        w->state = PROMISED;
-        atomic_fetch_sub(&s->line.n, 1);
-    }
-    pthread_mutex_unlock(&s->line.lock);
-    return w;
-}
-
-/* A waiter of any worker gets the connection, or the place when c is NULL.  False: out of memory;
- * then it gets nothing, and the caller keeps what it has. */
-static bool
-hand_over(struct waiter *w, struct server_conn *c)
-{
-    struct delivery *d;
-
-    if (w->worker == loop_self()->number) {
-        serve(w, c);
-        return true;
-    }
-    d = calloc(1, sizeof(*d));
-    if (!d)
-        return false;
-    *d = (struct delivery){.message.run = deliver, .waiter = w, .conn = c};
-    if (workers_send(w->worker, &d->message))
-        return true;
-    free(d);
-    return false;
-}
-
-/* It goes back to where it was: first in line. */
-static void
-put_back(struct server *s, struct waiter *w)
-{
-    pthread_mutex_lock(&s->line.lock);
-    w->state = WAITS;
-    list_push(&s->line.waiting, &w->link);
-    atomic_fetch_add(&s->line.n, 1);
-    pthread_mutex_unlock(&s->line.lock);
-}
-
-/* ------------------------------------------------------------------ places */
-
-/* Counts one more connection; false: the server is at its limit. */
-static bool
-take_place(struct server *s)
-{
-    uint32_t limit = atomic_load(&s->limit), open = atomic_load(&s->open);
-
-    do {
-        if (limit && open >= limit)
-            return false;
-    } while (!atomic_compare_exchange_weak(&s->open, &open, open + 1));
-    return true;
-}
-
-/* A place became free: the first in line gets it. */
-static void
-free_place(struct server *s)
-{
-    struct waiter *w;
-
-    atomic_fetch_sub(&s->open, 1);
-    while (atomic_load(&s->line.n) && take_place(s)) {
-        w = next_in_line(s);
-        if (w && hand_over(w, NULL))
-            return;
-        atomic_fetch_sub(&s->open, 1);
-        if (w) {
-            put_back(s, w);
-            return;
-        }
-    }
-}
-
-/* ------------------------------------------------------------------ the end of one */
-
-static void
-release_conn(struct sock *sock)
+void
+conn_release(struct sock *sock)
 {
     struct server_conn *c = container_of(sock, struct server_conn, sock);
 
@@ -171,182 +29,39 @@ release_conn(struct sock *sock)
 }
 
 /* Not counted any more, here; its place goes to who wants it. */
-static void
-uncount(struct server *s)
+void
+conn_uncount(struct server *s)
 {
     pool_of(s)->open--;
     guard_disconnect(s->upstream->guard);
-    free_place(s);
+    place_free(s);
+}
+
+/* The server must know before anybody else takes the place. */
+static void
+close_sock(struct server_conn *c)
+{
+    if (atomic_load_explicit(&c->server->limit, memory_order_relaxed))
+        shutdown(c->sock.fd, SHUT_RDWR);
+    c->sock.release = conn_release;
 }
 
 void
 server_conn_close(struct server_conn *c)
 {
-    c->sock.release = release_conn;
-    uncount(c->server);
+    close_sock(c);
+    conn_uncount(c->server);
     sock_close(&c->sock);
 }
 
-/* ------------------------------------------------------------------ the pool */
-
+/* The place stays with the caller. */
 static void
-leave_pool(struct server_conn *c)
+close_keeping_place(struct server_conn *c)
 {
-    struct server_pool *pool = pool_of(c->server);
-
-    list_remove(&c->link);
-    atomic_store_explicit(&pool->count, pool->count - 1, memory_order_relaxed);
-    timer_clear(&loop_self()->timers, &c->idle);
-    c->sock.on_hangup = NULL;
-}
-
-static void keep_warm(struct server *s);
-
-/* An idle connection ends; another one may have to take its place. */
-static void
-close_and_warm(struct server_conn *c)
-{
-    struct server *s = c->server;
-
-    server_hold(s);
-    server_conn_close(c);
-    keep_warm(s);
-    server_release(s);
-}
-
-static void
-on_idle_hangup(struct sock *sock)
-{
-    struct server_conn *c = container_of(sock, struct server_conn, sock);
-
-    server_learn_idle(c->server, loop_now_us() - c->idle_since_us);
-    leave_pool(c);
-    close_and_warm(c);
-}
-
-static void
-on_idle_timeout(struct timer *t)
-{
-    struct server_conn *c = container_of(t, struct server_conn, idle);
-    uint32_t learned = atomic_load(&c->server->learned_idle_ms);
-
-    /* It might have lasted longer: what was learned is forgotten slowly. */
-    if (learned)
-        atomic_store(&c->server->learned_idle_ms, learned + learned / 100 + 1);
-    leave_pool(c);
-    close_and_warm(c);
-}
-
-/* Nothing unasked may have arrived while it was idle. */
-static bool
-is_quiet(struct server_conn *c)
-{
-    char byte;
-
-    if (sock_is_hung_up(&c->sock))
-        return false;
-    if (!(c->sock.flags & SOCK_READABLE))
-        return true;
-    return recv(c->sock.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
-}
-
-static struct server_conn *
-take_idle(struct server *s)
-{
-    struct server_pool *pool = pool_of(s);
-
-    while (!list_is_empty(&pool->idle)) {
-        struct server_conn *c = list_entry(pool->idle.next, struct server_conn, link);
-
-        leave_pool(c);
-        if (is_quiet(c))
-            return c;
-        server_learn_idle(s, loop_now_us() - c->idle_since_us);
-        server_conn_close(c);
-    }
-    return NULL;
-}
-
-/* How long it may stay idle: as configured, but no longer than the server bears. */
-static uint64_t
-idle_us(const struct server *s, const struct connections_config *config)
-{
-    uint64_t learned_us = atomic_load(&s->learned_idle_ms) * 900ull;
-
-    return config->learn_idle && learned_us && learned_us < config->idle_timeout_us
-               ? learned_us
-               : config->idle_timeout_us;
-}
-
-static void
-put_idle(struct server_conn *c, const struct connections_config *config)
-{
-    struct server_pool *pool = pool_of(c->server);
-
-    list_push(&pool->idle, &c->link);
-    atomic_store(&pool->count, pool->count + 1);
-    c->sock.on_hangup = on_idle_hangup;
-    c->idle.fire = on_idle_timeout;
-    c->idle_since_us = loop_now_us();
-    timer_set(&loop_self()->timers, &c->idle, loop_now_us() + idle_us(c->server, config));
-}
-
-/* The same connection as a new record that another worker's loop can know: this loop may still have
- * events for the old one.  NULL: it cannot be had. */
-static struct server_conn *
-emigrate(struct server_conn *c)
-{
-    struct server_conn *copy = calloc(1, sizeof(*copy));
-    int fd = copy ? fcntl(c->sock.fd, F_DUPFD_CLOEXEC, 0) : -1;
-
-    if (fd < 0) {
-        free(copy);
-        return NULL;
-    }
-    sock_init(&copy->sock, fd);
-    list_init(&copy->link);
-    copy->server = c->server;
-    copy->sent_bytes = c->sent_bytes;
-    copy->requests = c->requests;
-    copy->made_us = c->made_us;
-    copy->reused = true;
-    server_hold(c->server);
-    /* The place moves with it. */
+    close_sock(c);
     pool_of(c->server)->open--;
-    c->sock.flags |= SOCK_SHARED;
-    c->sock.release = release_conn;
+    guard_disconnect(c->server->upstream->guard);
     sock_close(&c->sock);
-    return copy;
-}
-
-/* To the first in line, if there is one.  False: nobody wanted it, it is still the caller's. */
-static bool
-give_to_line(struct server_conn *c)
-{
-    struct server *s = c->server;
-    struct waiter *w = next_in_line(s);
-    struct server_conn *moved;
-
-    if (!w)
-        return false;
-    if (w->worker == loop_self()->number) {
-        serve(w, c);
-        return true;
-    }
-    moved = emigrate(c);
-    if (!moved) {
-        put_back(s, w);
-        return false;
-    }
-    if (hand_over(w, moved))
-        return true;
-    put_back(s, w);
-    close(moved->sock.fd);
-    free(moved);
-    server_release(s);
-    guard_disconnect(s->upstream->guard);
-    free_place(s);
-    return true;
 }
 
 static bool
@@ -379,23 +94,23 @@ server_conn_give(struct server_conn *c, const struct connections_config *config)
         server_conn_close(c);
         return;
     }
-    if (give_to_line(c))
+    if (line_give(c))
         return;
     first = list_pop(&pool->waiting);
     if (first) {
-        serve(list_entry(first, struct waiter, link), c);
+        line_serve(list_entry(first, struct line_waiter, link), c);
         return;
     }
     if (pool->count >= (uint64_t) config->max_idle || loop_self()->ops->watch(&c->sock) != OK) {
         server_conn_close(c);
         return;
     }
-    put_idle(c, config);
+    pool_put(c, config);
     /* Somebody may have come into the line between the look and the pool. */
     if (atomic_load(&c->server->line.n)) {
-        leave_pool(c);
-        if (!give_to_line(c))
-            put_idle(c, config);
+        pool_leave(c);
+        if (!line_give(c))
+            pool_put(c, config);
     }
 }
 
@@ -412,8 +127,8 @@ sock_options_of(const struct connections_config *config)
 }
 
 /* With a place taken; gives it back on failure. */
-static struct server_conn *
-open_conn(struct server *s, const struct upstream_config *config, uint64_t deadline_us,
+struct server_conn *
+conn_open(struct server *s, const struct upstream_config *config, uint64_t deadline_us,
           enum err *error)
 {
     struct sock_options options = sock_options_of(&config->connections);
@@ -438,232 +153,45 @@ open_conn(struct server *s, const struct upstream_config *config, uint64_t deadl
     if (c && c->sock.closing.next) {
         /* The loop still knows the socket until the end of its round. */
         server_hold(s);
-        c->sock.release = release_conn;
+        c->sock.release = conn_release;
     } else {
         free(c);
     }
-    uncount(s);
+    conn_uncount(s);
     return NULL;
 }
 
-/* ------------------------------------------------------------------ warm connections */
+/* ------------------------------------------------------------------ getting one */
 
-struct warming {
-    struct server                *server; /* a reference */
-    const struct upstream_config *config;
-    struct config                *owner;  /* a reference */
-};
-
+/* Behind what is there to do now. */
 static void
-warm_one(void *arg)
+step_back(void)
 {
-    struct warming *w = arg;
-    struct server *s = w->server;
-    const struct guard_options guards = {.breaker = w->config->breaker};
-    struct guard_refusal refusal;
-    struct server_conn *c = NULL;
-    enum err e;
-
-    if (guard_connect(s->upstream->guard, &guards, &refusal))
-        c = open_conn(s, w->config, loop_now_us() + exchange_default_timeouts.connect_us, &e);
-    else
-        free_place(s);
-    pool_of(s)->warming--;
-    if (c && (loop_self()->stopping || loop_self()->ops->watch(&c->sock) != OK))
-        server_conn_close(c);
-    else if (c && !give_to_line(c))
-        put_idle(c, &w->config->connections);
-    config_free(w->owner);
-    server_release(s);
-    free(w);
+    fiber_resume(fiber_self());
+    fiber_suspend();
 }
 
-/* False: no place or no memory. */
-static bool
-start_warming(struct server *s, const struct server_pool *pool)
-{
-    struct warming *w;
-
-    if (!take_place(s))
-        return false;
-    w = calloc(1, sizeof(*w));
-    if (w) {
-        *w = (struct warming){s, pool->warmth, config_hold(pool->warmth_owner)};
-        server_hold(s);
-        if (fiber_start("warm", warm_one, w))
-            return true;
-        config_free(w->owner);
-        server_release(s);
-        free(w);
-    }
-    free_place(s);
-    return false;
-}
-
-static void
-keep_warm(struct server *s)
-{
-    struct server_pool *pool = pool_of(s);
-
-    while (pool->warmth && !loop_self()->stopping &&
-           !(atomic_load(&s->faults) & ~(unsigned) SERVER_IS_UNPROVED) &&
-           pool->open + pool->warming < (uint64_t) pool->warmth->connections.warm) {
-        pool->warming++;
-        if (!start_warming(s, pool)) {
-            pool->warming--;
-            return;
-        }
-    }
-}
-
-static void
-forget_warmth(struct server_pool *pool)
-{
-    pool->warmth = NULL;
-    config_free(take(&pool->warmth_owner));
-}
-
-void
-server_pool_warm(struct server *s, const struct upstream_config *config, struct config *owner)
-{
-    struct server_pool *pool = pool_of(s);
-
-    forget_warmth(pool);
-    if (config->connections.warm == 0)
-        return;
-    pool->warmth = config;
-    pool->warmth_owner = config_hold(owner);
-    keep_warm(s);
-}
-
-void
-server_pool_close(struct server *s)
-{
-    struct server_pool *pool = pool_of(s);
-
-    forget_warmth(pool);
-    while (!list_is_empty(&pool->idle)) {
-        struct server_conn *c = list_entry(pool->idle.next, struct server_conn, link);
-
-        leave_pool(c);
-        server_conn_close(c);
-    }
-}
-
-/* ------------------------------------------------------------------ waiting for one */
-
+/* How long a round of waiting takes: longer where answers take longer anyway. */
 static uint64_t
-sooner(uint64_t a, uint64_t b)
+round_us(const struct server *s, uint64_t patience_us)
 {
-    return a < b ? a : b;
+    uint64_t share_us = atomic_load_explicit(&s->target->average_us, memory_order_relaxed) /
+                        PATIENCE_SHARE;
+
+    if (share_us < patience_us)
+        return patience_us;
+    return conn_sooner(share_us, patience_us * PATIENCE_STRETCH);
 }
 
-/* In the context of another worker: one of its idle connections is wanted. */
-struct call {
-    struct message message;
-    struct server *server; /* a reference */
-};
-
-static void
-answer_call(struct message *m)
-{
-    struct call *call = container_of(m, struct call, message);
-    struct server_conn *c = take_idle(call->server);
-
-    /* Nobody wants it any more: its place is free for others. */
-    if (c && !give_to_line(c))
-        server_conn_close(c);
-    server_release(call->server);
-    free(call);
-}
-
-static void
-call_for_idle(struct server *s)
-{
-    for (unsigned w = 0; w < upstream_workers; w++) {
-        struct call *call;
-
-        if (w == loop_self()->number || atomic_load(&s->pools[w].count) == 0)
-            continue;
-        call = calloc(1, sizeof(*call));
-        if (!call)
-            return;
-        *call = (struct call){.message.run = answer_call, .server = s};
-        server_hold(s);
-        if (workers_send(w, &call->message))
-            return;
-        server_release(s);
-        free(call);
-    }
-}
-
-/* False: the line is full. */
+/* After a round in vain: new connections are made a few at a time, for a server that is late will
+ * not be faster for having many more of them. */
 static bool
-join_line(struct server *s, struct waiter *w, int64_t size)
+may_open(const struct server_pool *pool, uint64_t since_us, uint64_t patience_us)
 {
-    bool joined = false;
+    uint32_t base = pool->open < pool->wanting ? pool->open : pool->wanting;
 
-    pthread_mutex_lock(&s->line.lock);
-    if (atomic_load(&s->line.n) < (uint64_t) size) {
-        list_append(&s->line.waiting, &w->link);
-        atomic_fetch_add(&s->line.n, 1);
-        joined = true;
-    }
-    pthread_mutex_unlock(&s->line.lock);
-    return joined;
-}
-
-/* True when it was still waiting, and does not any more. */
-static bool
-leave_line(struct server *s, struct waiter *w)
-{
-    bool waited;
-
-    pthread_mutex_lock(&s->line.lock);
-    waited = w->state == WAITS;
-    if (waited) {
-        list_remove(&w->link);
-        atomic_fetch_sub(&s->line.n, 1);
-    }
-    pthread_mutex_unlock(&s->line.lock);
-    return waited;
-}
-
-/* Until a place or a connection is there.  True: a place was taken, or *conn is there. */
-static bool
-stand_in_line(struct server *s, const struct server_want *want, struct server_conn **conn,
-              struct conn_result *result)
-{
-    const struct queue_config *queue = &want->config->queue;
-    struct waiter w = {.fiber = fiber_self(), .worker = loop_self()->number};
-    uint64_t until_us = sooner(loop_now_us() + queue->timeout_us, want->deadline_us);
-    bool in_time = true;
-
-    list_init(&w.link);
-    if (!join_line(s, &w, queue->size)) {
-        result->fault = CONN_QUEUE_FULL;
-        return false;
-    }
-    result->waited = true;
-    call_for_idle(s);
-    /* A place may have become free before we stood in line. */
-    if (take_place(s)) {
-        if (leave_line(s, &w))
-            return true;
-        free_place(s);
-    }
-    if (w.state != SERVED)
-        in_time = fiber_sleep_until(until_us) == OK;
-    if (w.state != SERVED && leave_line(s, &w)) {
-        result->fault = in_time ? CONN_QUEUE_TIMEOUT : CONN_FAILED;
-        result->err = ERR_CANCELLED;
-        return false;
-    }
-    /* Promised by another worker: the message is on its way. */
-    while (w.state != SERVED)
-        fiber_suspend();
-    *conn = w.conn;
-    return true;
+    return pool->opening <= base / OPENING_SHARE ||
+           loop_now_us() >= since_us + patience_us * PATIENCE_ROUNDS;
 }
 
 /* A connection of this worker may come back soon. */
@@ -671,23 +199,27 @@ static struct server_conn *
 have_patience(struct server *s, const struct server_want *want, struct conn_result *result)
 {
     struct server_pool *pool = pool_of(s);
-    uint64_t patience_us = want->config->connections.patience_us;
+    uint64_t patience_us = want->config->connections.patience_us, since_us = loop_now_us();
+    struct line_waiter w = {.fiber = fiber_self(), .worker = loop_self()->number};
+    bool over = patience_us == 0 || pool->open == 0;
 
-    for (int round = 0; round < PATIENCE_ROUNDS && pool->open > 0 && patience_us; round++) {
-        struct waiter w = {.fiber = fiber_self(), .worker = loop_self()->number};
-        uint64_t until_us = sooner(loop_now_us() + patience_us, want->deadline_us);
-        bool cancelled;
+    list_append(&pool->waiting, &w.link);
+    pool->wanting++;
+    while (!over && w.state == LINE_WAITS) {
+        uint64_t until_us = conn_sooner(loop_now_us() + round_us(s, patience_us),
+                                        want->deadline_us);
 
         result->waited = true;
-        list_append(&pool->waiting, &w.link);
-        cancelled = fiber_sleep_until(until_us) != OK;
-        if (w.state == SERVED)
-            return w.conn;
-        list_remove(&w.link);
-        if (cancelled || pool->opening <= pool->open / 4)
-            break;
+        over = fiber_sleep_until(until_us) != OK || loop_now_us() >= want->deadline_us;
+        /* When this thread was late, answers are here already that were not looked at yet. */
+        if (w.state == LINE_WAITS && !over)
+            step_back();
+        over = over || may_open(pool, since_us, patience_us);
     }
-    return NULL;
+    pool->wanting--;
+    if (w.state == LINE_WAITS)
+        list_remove(&w.link);
+    return w.conn;
 }
 
 static struct server_conn *
@@ -697,12 +229,12 @@ make_one(struct server *s, const struct server_want *want, struct conn_result *r
     struct server_conn *c;
 
     if (!guard_connect(s->upstream->guard, &guards, &result->refusal)) {
-        free_place(s);
+        place_free(s);
         result->fault = CONN_REFUSED_BY_GUARD;
         return NULL;
     }
     pool_of(s)->opening++;
-    c = open_conn(s, want->config, sooner(loop_now_us() + want->connect_us, want->deadline_us),
+    c = conn_open(s, want->config, conn_sooner(loop_now_us() + want->connect_us, want->deadline_us),
                   &result->err);
     pool_of(s)->opening--;
     if (!c)
@@ -718,7 +250,7 @@ reuse(struct server *s, const struct server_want *want, struct conn_result *resu
 
     /* Nobody overtakes those who wait. */
     if (atomic_load_explicit(&s->line.n, memory_order_relaxed) == 0)
-        c = take_idle(s);
+        c = pool_take(s);
     if (!c && atomic_load_explicit(&s->limit, memory_order_relaxed) == 0)
         c = have_patience(s, want, result);
     return c;
@@ -739,40 +271,15 @@ server_conn_get(struct server *s, const struct server_want *want, struct conn_re
         *result = (struct conn_result){.fault = CONN_FAILED, .err = ERR_CANCELLED};
         return NULL;
     }
-    placed = take_place(s) || stand_in_line(s, want, &c, result);
+    placed = place_take(s) || line_stand(s, want, &c, result);
     if (!placed)
         return NULL;
-    if (c && (want->fresh || !is_quiet(c))) {
+    if (c && (want->fresh || !conn_is_quiet(c))) {
         /* It brought its place with it; a new one takes that. */
-        server_conn_close(c);
+        close_keeping_place(c);
         c = NULL;
-        if (!take_place(s)) {
-            result->fault = CONN_QUEUE_TIMEOUT;
-            return NULL;
-        }
     }
     return c ? c : make_one(s, want, result);
-}
-
-/* ------------------------------------------------------------------ facts */
-
-void
-server_learn_idle(struct server *s, uint64_t idle_us)
-{
-    uint64_t now_ms = loop_now_us() / 1000, ms = idle_us / 1000;
-    uint64_t guess = atomic_load(&s->guess_idle_ms);
-    bool alike = ms + guess / 10 + 100 > guess && ms < guess + guess / 10 + 100;
-
-    /* A server that restarts closes all at once: that is one event, and tells nothing by itself. */
-    if (ms < LEARN_MIN_MS || now_ms < atomic_load(&s->guessed_ms) + 1000)
-        return;
-    atomic_store(&s->guessed_ms, now_ms);
-    if (!alike) {
-        atomic_store(&s->guess_idle_ms, (uint32_t) ms);
-        atomic_store(&s->guess_hits, 1);
-    } else if (atomic_fetch_add(&s->guess_hits, 1) + 1 >= LEARN_HITS) {
-        atomic_store(&s->learned_idle_ms, (uint32_t) (ms < guess ? ms : guess));
-    }
 }
 
 bool

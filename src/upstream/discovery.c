@@ -11,6 +11,7 @@
 
 #include "observe/log.h"
 #include "runtime/fiber.h"
+#include "upstream/conn.h"
 #include "upstream/health.h"
 #include "upstream/judge.h"
 #include "upstream/locality.h"
@@ -205,6 +206,7 @@ discovery_add(struct discovery_round *r, const struct discovered *d)
     }
     atomic_store(&e->server->limit, (uint32_t) d->max_connections);
     atomic_store(&e->server->target->limit, (uint32_t) d->max_connections);
+    line_admit(e->server);
     return list_it(r);
 }
 

@@ -101,8 +101,8 @@ settle(struct server *s)
         server_set_fault(s, SERVER_IS_UNPROVED, false);
 }
 
-/* Workers read it at any time (health_why): byte by byte then, and a mixture of two sentences is the
- * worst that they can see. */
+/* Workers read it at any time (health_why): byte by byte then, and a mixture of two sentences is
+ * the worst that they can see. */
 static void
 set_why(struct server *s, const char *why)
 {

@@ -6,10 +6,11 @@
 #include "upstream/judge.h"
 
 #include "observe/log.h"
+#include "upstream/probe.h"
 
 #include <stdlib.h>
 
-enum { LOOK_US = 1000000 };
+enum { LOOK_US = 1000000, REPORT_US = 30000000 };
 
 struct judge {
     struct timer     timer;
@@ -63,12 +64,36 @@ look(struct upstream *u, bool periodic)
     free(group);
 }
 
+static bool
+has_agent(const struct upstream_config *config)
+{
+    const struct health_config *check = config->health.at;
+
+    for (size_t i = 0; i < config->health.n; i++)
+        if (probe_kinds[check[i].kind] == &probe_agent)
+            return true;
+    return false;
+}
+
+/* What servers said of their load in their answers counts for a while; an agent's word until its
+ * next. */
+static void
+forget_reports(struct upstream *u)
+{
+    struct server_set *set = atomic_load(&u->set);
+    uint64_t older_us = u->config->load == LOAD_IGNORE ? 0 : REPORT_US;
+
+    for (size_t i = 0; set && !has_agent(u->config) && i < set->lb.n; i++)
+        server_forget_report(set->entries[i].server, older_us);
+}
+
 static void
 on_second(struct timer *t)
 {
     struct judge *j = container_of(t, struct judge, timer);
 
     look(j->upstream, true);
+    forget_reports(j->upstream);
     timer_set(&loop_self()->timers, t, loop_now_us() + LOOK_US);
 }
 

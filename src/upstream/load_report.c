@@ -14,16 +14,25 @@
 
 enum { VALUE_MAX = 1024 };
 
+/* Where a name stands by itself, not as the end of another one; NULL when nowhere. */
+static const char *
+find_name(const char *text, const char *name)
+{
+    for (const char *at = text; (at = strstr(at, name)); at++)
+        if (at > text && strchr(" \",{\t", at[-1]))
+            return at + strlen(name);
+    return NULL;
+}
+
 /* The number behind a name, with whatever stands between them; false when there is none. */
 static bool
 number_of(const char *text, const char *name, double *value)
 {
-    const char *at = strstr(text, name);
+    const char *at = find_name(text, name);
     char *end;
 
     if (!at)
         return false;
-    at += strlen(name);
     at += strspn(at, "\" :=\t");
     *value = strtod(at, &end);
     return end != at && *value >= 0 && *value < 1000;

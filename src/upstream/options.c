@@ -31,8 +31,9 @@ static const struct option_object two_choices = {
 };
 static const struct option_object peak_ewma = {
     .name = "peak_ewma",
-    .doc = "The faster of two servers drawn at random: by how long their answers took lately, where "
-           "slow ones count at once and are forgotten slowly, and by what they have in flight.",
+    .doc =
+        "The faster of two servers drawn at random: by how long their answers took lately, where "
+        "slow ones count at once and are forgotten slowly, and by what they have in flight.",
     .ops = &lb_peak_ewma,
 };
 static const struct option_object least_time = {
@@ -76,13 +77,16 @@ static const struct option server_options[] = {
      .doc = "Instead of an address: the name of SRV records, `_http._tcp.app.internal`, that tell "
             "hosts, ports, weights, and priorities, which become tiers."},
     {"file", &option_string, offsetof(struct server_config, file),
-     .doc = "Instead of an address: a YAML or JSON file with a list of servers, looked at each "
-            "second."},
+     .doc = "Instead of an address: a YAML or JSON file with a list of servers, each an address or "
+            "`{address, weight, tier, region, max_connections, state}`; what it does not say of a "
+            "server, this entry says. It is looked at each second, by the worker's own user; a "
+            "change counts once two looks a quarter of a second apart see the same."},
     {"weight", &option_int, offsetof(struct server_config, weight), .preset = "1", .min = 1,
      .max = LB_WEIGHT_MAX, .doc = "How large its share is, compared with the others'."},
     {"tier", &option_int, offsetof(struct server_config, tier), .preset = "0", .max = 255,
-     .doc = "Servers of tier 0 come first; those of the next tier, backups, when too few of it are "
-            "left."},
+     .doc =
+         "Servers of tier 0 come first; those of the next tier, backups, when none of it is left, "
+         "or fewer than the `spill` of `locality`."},
     {"region", &option_string, offsetof(struct server_config, region),
      .doc = "Where it is: a name of `locality: regions`."},
     {"max_connections", &option_int, offsetof(struct server_config, max_connections),
@@ -119,9 +123,11 @@ check_server(struct config_bind *b, void *object)
     int given = slice_is_present(s->address) + slice_is_present(s->srv) +
                 slice_is_present(s->file);
 
-    if (given != 1)
+    if (given != 1 || s->address.n + s->srv.n + s->file.n == 0)
         return config_bind_error(b, s, "write `address: 10.0.0.1:8080`",
                                  "a server has one of `address`, `srv` and `file`");
+    if (slice_is_present(s->file))
+        s->file = arena_copy(config_bind_arena(b), config_bind_path(b, &s->file, s->file));
     return !slice_is_present(s->address) || check_address(b, s);
 }
 
@@ -154,7 +160,8 @@ static const struct option connections_options[] = {
     {"patience", &option_duration, offsetof(struct connections_config, patience_us),
      .preset = "1ms", .max = 10000000,
      .doc = "How long a request waits for a busy connection to come back before a new one is made; "
-            "0 does not wait."},
+            "0 does not wait. Up to three times as long where answers take longer; while some are "
+            "being made already, others wait up to twenty times as long."},
     {"learn_idle", &option_bool, offsetof(struct connections_config, learn_idle),
      .preset = "true",
      .doc = "Finds out after how long a server closes idle connections, and closes them a little "

@@ -149,24 +149,46 @@ changed(void *arg)
     free(c);
 }
 
-/* Publishes a set; the old one goes when every worker has let go of it. */
-void
-upstream_publish(struct upstream *u, struct server_set *set)
+/* old may be NULL; out of memory it is leaked rather than used after it is freed. */
+static void
+tell_workers(struct upstream *u, struct server_set *old, struct server_set *set)
 {
-    struct server_set *old = atomic_exchange(&u->set, set);
     struct change *c = calloc(1, sizeof(*c));
 
-    atomic_fetch_add(&server_standings, 1);
-    for (size_t i = 0; old && i < old->lb.n; i++)
-        if (!server_set_has(set, old->entries[i].server))
-            server_set_fault(old->entries[i].server, SERVER_IS_LEAVING, true);
     if (!c)
-        return; /* the old set is leaked rather than used after it is freed */
+        return;
     *c = (struct change){u, old, set, config_hold(u->owner), u->config};
     upstream_keep(u);
     if (!workers_each(on_change, changed, c)) {
         c->old = NULL;
         changed(c);
+    }
+}
+
+/* Publishes a set; the old one goes when every worker has let go of it. */
+void
+upstream_publish(struct upstream *u, struct server_set *set)
+{
+    struct server_set *old = atomic_exchange(&u->set, set);
+
+    atomic_fetch_add(&server_standings, 1);
+    for (size_t i = 0; old && i < old->lb.n; i++)
+        if (!server_set_has(set, old->entries[i].server))
+            server_set_fault(old->entries[i].server, SERVER_IS_LEAVING, true);
+    tell_workers(u, old, set);
+}
+
+void
+upstreams_served(void)
+{
+    const struct map_slot *slot;
+
+    for (size_t i = 0; (slot = map_each(&by_name, &i));) {
+        struct upstream *u = slot->value;
+        struct server_set *set = atomic_load(&u->set);
+
+        if (u->config && set && u->config->connections.warm)
+            tell_workers(u, NULL, set);
     }
 }
 

@@ -279,6 +279,9 @@ handle(const struct middleware *self, struct exchange *x)
                                                .retry_after_s = why.retry_after_s});
         return;
     }
+    if (x->client->earlier == 0)
+        atomic_fetch_add_explicit(&to->upstream->counters[worker].clients, 1,
+                                  memory_order_relaxed);
     relay_plan_choice(plan);
     if (take_first(plan)) {
         relay_exchange(plan, r);

@@ -107,8 +107,8 @@ relay_config(const struct relay *r)
 
 /* Reads from the exchange what the choice depends on. */
 void relay_plan_choice(struct relay_plan *plan);
-/* A reference to a server that was not tried yet, noted as tried; NULL when there is none.  Does not
- * wait. */
+/* A reference to a server that was not tried yet, noted as tried; NULL when there is none.  Does
+ * not wait. */
 struct server *relay_choose(struct relay_plan *plan);
 
 /* ------------------------------------------------------------------ attempt.c */
@@ -120,6 +120,8 @@ struct relay *relay_new(struct relay_plan *plan);
 /* Up to the head of the answer, which is in r->head then.  False: *f says why.  last: no other
  * attempt will follow, so that it may take its time. */
 bool relay_attempt(struct relay *r, struct server *s, bool last, struct failure *f);
+/* The answer broke off after its head: the server's failure. */
+void relay_note_failure(struct relay *r);
 /* The server's answer is not wanted, or never came. */
 void relay_abandon(struct relay *r);
 /* What was answered becomes x->response. */

@@ -71,7 +71,9 @@ fail_waiting(struct relay *r, struct failure *f, enum err e)
                               : "timeouts.response";
         return fail(f, total ? REASON_TOTAL_TIMEOUT : REASON_RESPONSE_TIMEOUT, e, NULL);
     }
-    if (r->end == 0)
+    /* A reset proves nothing: it may follow on reading.  An orderly end acknowledges all that the
+     * server's kernel had received. */
+    if (r->end == 0 && e == ERR_END)
         f->unseen = server_conn_unseen(r->conn, r->sent_before);
     return fail(f, REASON_SERVER_RESET, e, r->end ? "in the middle of the head" : NULL);
 }
@@ -179,6 +181,8 @@ broke_off(struct relay *r, enum err e)
     const struct exchange_timeouts *t = r->x->timeouts;
 
     r->broken = e == ERR_END ? ERR_RESET : e;
+    if (e != ERR_CANCELLED)
+        relay_note_failure(r);
     if (e == ERR_TIMEOUT && relay_total_is_over(r->x)) {
         exchange_fault(r->x, REASON_TOTAL_TIMEOUT, e, "while the answer was relayed");
         r->x->fault.limit = &t->total_us;
@@ -258,6 +262,7 @@ static enum err
 malformed(struct relay *r, enum h1_fault fault)
 {
     r->broken = ERR_MALFORMED;
+    relay_note_failure(r);
     exchange_fault(r->x, REASON_RESPONSE_MALFORMED, ERR_MALFORMED, "%s", h1_fault_words(fault));
     return r->broken;
 }
@@ -422,8 +427,8 @@ learn_keep_alive(struct relay *r)
     struct slice value = fields_value(&r->head.fields, FIELD_KEEP_ALIVE);
     uint64_t seconds = 0;
 
-    if (!slice_starts(value, name))
-        return;
+    while (value.n && !slice_starts(value, name))
+        value = slice_from(value, 1);
     for (size_t i = name.n; i < value.n && ascii_is_digit(value.at[i]) && seconds < 100000; i++)
         seconds = seconds * 10 + (uint64_t) (value.at[i] - '0');
     if (seconds)

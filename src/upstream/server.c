@@ -321,5 +321,16 @@ void
 server_report_share(struct server *s, uint16_t share)
 {
     atomic_store(&s->reported_share, share ? share : 1);
+    atomic_store_explicit(&s->reported_us, loop_now_us(), memory_order_relaxed);
+    apply_share(s);
+}
+
+void
+server_forget_report(struct server *s, uint64_t older_us)
+{
+    if (atomic_load(&s->reported_share) == LB_SHARE_FULL ||
+        loop_now_us() - atomic_load_explicit(&s->reported_us, memory_order_relaxed) < older_us)
+        return;
+    atomic_store(&s->reported_share, LB_SHARE_FULL);
     apply_share(s);
 }

@@ -4,7 +4,7 @@
  *
  *     server.c   servers and what speaks against them
  *     set.c      immutable sets of them, with their policy
- *     conn.c     connections to a server: pools, waiting for one, making one
+ *     conn.c     connections to a server; pool.c: idle ones; line.c: waiting for one
  */
 #ifndef UPSTREAM_SERVER_H
 #define UPSTREAM_SERVER_H
@@ -30,10 +30,14 @@ enum server_fault {
 /* A worker's idle connections to one server, the last used first, and who waits for one. */
 struct server_pool {
     struct list      idle;
-    struct list      waiting; /* struct waiter in conn.c: of this worker, with patience */
+    struct list      waiting; /* struct line_waiter: of this worker, with patience */
     _Atomic uint32_t count;   /* of idle; others may look */
     uint32_t         open;    /* all of this worker */
+    uint32_t         lowest;  /* of count, since care was last taken */
+    struct timer     care;
+    struct server   *server;  /* a reference while care is set */
     uint32_t         opening; /* of them, not connected yet */
+    uint32_t         wanting; /* exchanges that have patience */
     uint32_t         warming; /* to be opened beforehand, under way */
     const struct upstream_config *warmth; /* wants some open beforehand; NULL: not */
     struct config                *warmth_owner; /* a reference */
@@ -73,6 +77,7 @@ struct server {
     _Atomic uint64_t     guessed_ms;
     struct passive       passive;
     _Atomic uint16_t     reported_share; /* by itself; LB_SHARE_FULL */
+    _Atomic uint64_t     reported_us;
     /* Control thread: */
     struct list          checks;   /* health.c's */
     struct timer         ramp;     /* slow start under way */
@@ -101,6 +106,8 @@ void server_begin_ramp(struct server *s, uint64_t slow_start_us);
 void server_end_ramp(struct server *s);
 /* What it says of its load: the share of its weight that it wants. */
 void server_report_share(struct server *s, uint16_t share);
+/* A report that is at least so old does not count any more. */
+void server_forget_report(struct server *s, uint64_t older_us);
 /* Words for faults: "draining", "down", ...: the gravest one; "up" for none. */
 const char *server_fault_words(unsigned faults);
 
@@ -164,7 +171,8 @@ struct upstream_counters {
 
 struct upstream {
     struct slice                 name; /* own memory */
-    _Atomic uint32_t             refs; /* of configurations that use it; with the last one it ends */
+    _Atomic uint32_t             refs; /* of configurations that use it;
+                                        * with the last one it ends */
     _Atomic uint32_t             keeps; /* of its memory: its servers, fibers and messages */
     _Atomic(struct server_set *) set;
     struct guard                *guard;
@@ -177,7 +185,8 @@ struct upstream {
     struct judge                *judge;     /* judge.c's: passive health */
     struct list                  overrides; /* changes while running, discovery.c's */
     bool                         settled;   /* all sources have been asked once */
-    bool                         served;    /* servers that come from now on must prove themselves */
+    bool                         served;    /* servers that come from now on
+                                             * must prove themselves */
 };
 
 /* NULL: the policy has no options. */
@@ -221,7 +230,13 @@ struct server_want {
 };
 
 /* Why there is none. */
-enum conn_fault { CONN_OK, CONN_QUEUE_FULL, CONN_QUEUE_TIMEOUT, CONN_REFUSED_BY_GUARD, CONN_FAILED };
+enum conn_fault {
+    CONN_OK,
+    CONN_QUEUE_FULL,
+    CONN_QUEUE_TIMEOUT,
+    CONN_REFUSED_BY_GUARD,
+    CONN_FAILED
+};
 
 struct conn_result {
     enum conn_fault      fault;

@@ -6,15 +6,15 @@
  * Which upstreams there are belongs to the control thread; for readers it publishes a directory
  * that is replaced as a whole.
  */
+#include "upstream/status.h"
 #include "upstream/guard.h"
 #include "upstream/health.h"
 #include "upstream/server.h"
-#include "upstream/status.h"
 
 #include <stdlib.h>
 
 struct directory {
-    size_t           n;
+    size_t n;
     struct upstream *upstreams[]; /* kept */
 };
 

@@ -63,7 +63,8 @@ struct region_config {
     struct option_list near; /* of struct slice: other regions, the nearest first */
 };
 struct locality_config {
-    struct expr       *from;    /* an expression that names the client's region; NULL: by database */
+    struct expr       *from;    /* an expression that names the
+                                 * client's region; NULL: by database */
     struct slice       database; /* MaxMind database */
     struct geo        *geo;     /* ... opened */
     struct option_list regions; /* of struct region_config */
@@ -117,7 +118,8 @@ struct upstream_config {
     struct connections_config  connections;
     struct queue_config        queue;
     uint64_t                   slow_start_us;
-    uint64_t                   panic;  /* millionths of usable servers below which health is ignored */
+    uint64_t                   panic;  /* millionths of usable servers
+                                        * below which health is ignored */
     int64_t                    subset; /* each worker uses only so many; 0: all */
     int                        load;   /* enum upstream_load */
     int                        proxy_protocol; /* 0 off, 1, 2 */
@@ -148,6 +150,8 @@ enum err upstream_apply(struct upstream *u, const struct upstream_config *config
                         struct config *owner);
 /* All that a configuration names have been applied: readers of the status see them. */
 void upstreams_applied(void);
+/* All workers serve what was applied: connections that are wanted beforehand are made. */
+void upstreams_served(void);
 /* Every source of every upstream has been asked at least once. */
 bool upstreams_settled(void);
 /* Looking up and checking end: of one that the configuration has no more, of all. */

@@ -234,36 +234,38 @@ relay_uncount(struct relay *r)
     server_end(take(&r->counted));
 }
 
-/* What balancing and passive health learn from it. */
 static void
-note_outcome(struct relay *r, const struct failure *f, bool good)
+note(struct relay *r, bool failed, uint64_t took_us)
 {
     struct server *s = r->counted;
-    uint64_t took_us = loop_now_us() - r->begun_us;
 
-    /* An attempt that we broke off says nothing, nor does our own want of something. */
-    if (!good && (f->ours || f->err == ERR_CANCELLED || f->reason == REASON_OUT_OF_MEMORY))
-        return;
-    if (good)
-        lb_observe(s->target, took_us > UINT32_MAX ? UINT32_MAX : (uint32_t) took_us,
-                   loop_now_us());
-    else
+    if (failed)
         atomic_fetch_add_explicit(&s->failures, 1, memory_order_relaxed);
-    if (passive_note(&s->passive, &relay_config(r)->passive, !good || r->head.status >= 500,
+    if (passive_note(&s->passive, &relay_config(r)->passive, failed || r->head.status >= 500,
                      took_us))
         judge_call(s->upstream);
 }
 
-void
-relay_note_failure(struct relay *r)
+/* What balancing and passive health learn from it.  That an answer began well is not yet a success:
+ * its end is noted. */
+static void
+note_outcome(struct relay *r, const struct failure *f, bool good)
 {
-    struct server *s = r->counted;
+    uint64_t took_us = loop_now_us() - r->begun_us;
 
-    if (!s)
-        return;
-    atomic_fetch_add_explicit(&s->failures, 1, memory_order_relaxed);
-    if (passive_note(&s->passive, &relay_config(r)->passive, true, 0))
-        judge_call(s->upstream);
+    if (good)
+        lb_observe(r->counted->target, took_us > UINT32_MAX ? UINT32_MAX : (uint32_t) took_us,
+                   loop_now_us());
+    /* An attempt that we broke off says nothing, nor does our own want of something. */
+    else if (!f->ours && f->err != ERR_CANCELLED && f->reason != REASON_OUT_OF_MEMORY)
+        note(r, true, took_us);
+}
+
+void
+relay_note_end(struct relay *r, bool failed)
+{
+    if (r->counted)
+        note(r, failed, r->plan->took_us);
 }
 
 void

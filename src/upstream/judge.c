@@ -117,6 +117,7 @@ judge_call(struct upstream *u)
 void
 judge_follow(struct upstream *u)
 {
+    forget_reports(u);
     if (u->judge)
         return;
     u->judge = calloc(1, sizeof(*u->judge));

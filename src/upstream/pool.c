@@ -39,12 +39,16 @@ static void
 on_idle_timeout(struct timer *t)
 {
     struct server_conn *c = container_of(t, struct server_conn, idle);
+    struct server_pool *pool = pool_of(c->server);
     uint32_t learned = atomic_load(&c->server->learned_idle_ms);
 
     /* It might have lasted longer: what was learned is forgotten slowly. */
     if (learned)
         atomic_store(&c->server->learned_idle_ms, learned + learned / 100 + 1);
     pool_leave(c);
+    /* A warm one is replaced at once. */
+    if (pool->warmth && pool->server)
+        timer_set(&loop_self()->timers, &pool->care, loop_now_us());
     server_conn_close(c);
 }
 

@@ -120,8 +120,8 @@ struct relay *relay_new(struct relay_plan *plan);
 /* Up to the head of the answer, which is in r->head then.  False: *f says why.  last: no other
  * attempt will follow, so that it may take its time. */
 bool relay_attempt(struct relay *r, struct server *s, bool last, struct failure *f);
-/* The answer broke off after its head: the server's failure. */
-void relay_note_failure(struct relay *r);
+/* The answer came to its end, or broke off after its head, which is the server's failure. */
+void relay_note_end(struct relay *r, bool failed);
 /* The server's answer is not wanted, or never came. */
 void relay_abandon(struct relay *r);
 /* What was answered becomes x->response. */

@@ -164,6 +164,7 @@ finish(struct relay *r)
     const struct upstream_config *config = relay_config(r);
 
     r->complete = true;
+    relay_note_end(r, false);
     relay_uncount(r);
     relay_leave(r->plan);
     if (!r->conn || (r->pump.fiber && !r->pump.done))
@@ -182,7 +183,7 @@ broke_off(struct relay *r, enum err e)
 
     r->broken = e == ERR_END ? ERR_RESET : e;
     if (e != ERR_CANCELLED)
-        relay_note_failure(r);
+        relay_note_end(r, true);
     if (e == ERR_TIMEOUT && relay_total_is_over(r->x)) {
         exchange_fault(r->x, REASON_TOTAL_TIMEOUT, e, "while the answer was relayed");
         r->x->fault.limit = &t->total_us;
@@ -262,7 +263,7 @@ static enum err
 malformed(struct relay *r, enum h1_fault fault)
 {
     r->broken = ERR_MALFORMED;
-    relay_note_failure(r);
+    relay_note_end(r, true);
     exchange_fault(r->x, REASON_RESPONSE_MALFORMED, ERR_MALFORMED, "%s", h1_fault_words(fault));
     return r->broken;
 }
@@ -390,6 +391,7 @@ take_over_tunnel(struct relay *r)
     x->response.tunnel_close = upstream_tunnel_close;
     x->response.tunnel_early = arena_copy(&x->arena, unread(r));
     r->complete = true;
+    relay_note_end(r, false);
     relay_release(r);
     relay_leave(r->plan);
 }

@@ -83,26 +83,34 @@ path_of(const struct account *a, const struct acme_config *config, const char *s
     return acme_state_path(config->state, folder, slice_str(a->name), suffix, out);
 }
 
+/* True: there is such a file, and it is as it was written. */
+static bool
+load_file(const struct account *a, const struct acme_config *config, const char *suffix,
+          struct text *out)
+{
+    char path[ACME_PATH_MAX];
+    enum err e = ERR_NOT_FOUND;
+
+    out->n = 0;
+    if (path_of(a, config, suffix, path))
+        e = acme_state_read_sealed(path, out);
+    if (e != OK && e != ERR_NOT_FOUND)
+        log_warning("certificates: `%s` is of no use (%s): the account is made, or asked for, anew",
+                    path, e == ERR_MALFORMED ? "it is not as it was written" : err_sentence(e));
+    return e == OK;
+}
+
 /* What is not there, or cannot be read, is made anew. */
 static void
 load(struct account *a, const struct acme_config *config)
 {
-    char path[ACME_PATH_MAX];
     struct text t;
 
     text_init(&t, ACME_FILE_MAX);
-    if (!a->key && path_of(a, config, "pem", path) && acme_state_read(path, &t) == OK) {
+    if (load_file(a, config, "pem", &t))
         a->key = acme_key_read(text_slice(&t));
-        if (!a->key)
-            log_warning("certificates: `%s` holds no key; there will be a new account", path);
-    }
-    t.n = 0;
-    if (a->key && path_of(a, config, "url", path) && acme_state_read(path, &t) == OK) {
-        struct slice url = slice_trim(slice_first(text_slice(&t), slice_find(text_slice(&t), '\n')));
-
-        if (url.n && url.n <= URL_MAX && slice_starts(url, SLICE("https://")))
-            snprintf(a->url, sizeof(a->url), "%.*s", SLICE_ARG(url));
-    }
+    if (a->key && load_file(a, config, "url", &t) && t.n <= URL_MAX)
+        snprintf(a->url, sizeof(a->url), "%.*s", (int) t.n, t.at);
     text_free(&t);
 }
 
@@ -115,7 +123,7 @@ save_file(const struct account *a, const struct acme_config *config, const char 
 
     if (!path_of(a, config, suffix, path))
         return false;
-    e = acme_state_write(path, content);
+    e = acme_state_write_sealed(path, content);
     if (e != OK)
         log_warning("certificates: cannot write `%s`: %s", path, err_sentence(e));
     return e == OK;

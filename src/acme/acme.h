@@ -4,11 +4,13 @@
  *
  *     acme.c         which names are wanted, and who shows their certificates
  *     keeper.c       one name's certificate: from the state folder, ordered, renewed
- *     order.c        one certificate from one authority; challenge_*.c: proofs that a name is ours
+ *     order.c        one certificate from one authority
+ *     challenge.c    proofs that a name is ours, over HTTP and TLS; challenge_dns.c: in the DNS
  *     account.c      accounts with authorities
  *     client.c       requests to an authority; jose.c: their signatures; json.c: answers
  *     certificate.c  X.509: requests, and certificates of our own; local.c: those of localhost
- *     dns_update.c   messages of RFC 2136 on the wire; dns_send.c: to a name server and back
+ *     dns_update.c   messages of RFC 2136 on the wire; dns_send.c: to a name server and back;
+ *                    command.c: a program that does the same
  *     state.c        files that outlive the process; schedule.c: when
  *     options.c      what can be configured
  *
@@ -25,6 +27,7 @@
 #include "config/option.h"
 #include "tls/tls.h"
 
+enum { ACME_DIRECTORIES_MAX = 8 };
 enum acme_challenge { ACME_HTTP_01, ACME_TLS_ALPN_01, ACME_DNS_01, ACME_CHALLENGES };
 
 /* `dns:`, how proofs get into the DNS: a server that takes updates, or a command. */
@@ -84,28 +87,13 @@ struct acme_follow {
  * are not looked after until the next call.
  */
 bool acme_follow(const struct acme_follow *follow, size_t n, struct config *owner);
-/* Ends what is under way; no new orders.  Its fibers end soon after. */
+/* Ends what is under way; its fibers end soon after. */
 void acme_stop(void);
-/* After that, when no fiber and no worker is left. */
-void acme_exit(void);
 
-/* ------------------------------------------------------------------ looking */
+/* ------------------------------------------------------------------ the local authority */
 
-struct acme_status {
-    struct slice name;
-    bool         local;     /* issued by the local authority */
-    bool         on_demand;
-    bool         busy;      /* being ordered now */
-    int64_t      expires_s; /* wall clock; 0: there is none yet */
-    int64_t      renewal_s; /* when it will be renewed */
-    unsigned     failures;  /* in a row */
-    struct slice why;       /* of the last one; empty: none */
-};
-
-/* Control thread. */
-void acme_each(void (*see)(void *arg, const struct acme_status *status), void *arg);
-/* Of the authority for localhost (a PEM file, there once a certificate of its was needed); into
- * out, whose room should be 512 bytes.  False: the path is too long. */
+/* Of the authority for localhost (a PEM file, there once a certificate of its was needed), with a
+ * zero byte.  False: the path is too long. */
 bool acme_local_ca_path(struct slice state, char *out, size_t room);
 
 #endif

@@ -11,7 +11,14 @@
 #include <openssl/x509v3.h>
 #include <time.h>
 
-enum { BEFORE_S = 3600, SERIAL_BYTES = 16, NAMES_MAX = 1000 };
+enum {
+    BEFORE_S = 3600,
+    SERIAL_BYTES = 16,
+    NAMES_MAX = 1000,
+    SELF_SIGNED_VALID_S = 365 * 86400,
+    PEM_MAX = 256 * 1024,
+    WHY_MAX = 1000,
+};
 
 /* ------------------------------------------------------------------ names */
 
@@ -214,6 +221,17 @@ add_key_ids(X509 *x, X509 *issuer)
     return good;
 }
 
+/* RFC 5280 4.2.1.10 */
+static bool
+add_name_constraints(X509 *x, const char *constraints)
+{
+    X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, NID_name_constraints, constraints);
+    bool good = e && X509_add_ext(x, e, -1) == 1;
+
+    X509_EXTENSION_free(e);
+    return good;
+}
+
 static bool
 fill_certificate(X509 *x, const struct acme_recipe *r, EVP_PKEY *key, X509 *issuer)
 {
@@ -227,7 +245,8 @@ fill_certificate(X509 *x, const struct acme_recipe *r, EVP_PKEY *key, X509 *issu
            set_subject(x, r->subject) &&
            X509_set_issuer_name(x, X509_get_subject_name(issuer)) == 1 &&
            X509_set_pubkey(x, key) == 1 && add_constraints(x, r->authority) && add_names(x, r) &&
-           add_key_ids(x, issuer) && (r->alpn_proof.n == 0 || add_proof(x, r->alpn_proof));
+           add_key_ids(x, issuer) && (r->alpn_proof.n == 0 || add_proof(x, r->alpn_proof)) &&
+           (!r->constraints || add_name_constraints(x, r->constraints));
 }
 
 static bool
@@ -273,6 +292,39 @@ acme_certificate_make(const struct acme_recipe *r, struct text *out)
     X509_free(x);
     ERR_clear_error();
     return good && !out->full;
+}
+
+struct tls_identity *
+acme_identity_make(const struct acme_recipe *r)
+{
+    struct tls_identity *id = NULL;
+    struct text pem, why, warning;
+
+    text_init(&pem, PEM_MAX);
+    text_init(&why, WHY_MAX);
+    text_init(&warning, WHY_MAX);
+    if (acme_certificate_make(r, &pem)) {
+        const struct tls_material m = {.certificate = text_slice(&pem)};
+
+        id = tls_identity_new(&m, &why, &warning);
+    }
+    text_free(&warning);
+    text_free(&why);
+    text_free(&pem);
+    return id;
+}
+
+struct tls_identity *
+acme_self_signed(struct slice name)
+{
+    const struct acme_recipe recipe = {
+        .subject = name,
+        .names = &name,
+        .n_names = 1,
+        .valid_s = SELF_SIGNED_VALID_S,
+    };
+
+    return acme_identity_make(&recipe);
 }
 
 /* ------------------------------------------------------------------ reading */

@@ -7,6 +7,7 @@
 #define ACME_CERTIFICATE_H
 
 #include "base/text.h"
+#include "tls/tls.h"
 
 #include <openssl/evp.h>
 
@@ -21,11 +22,17 @@ struct acme_recipe {
     uint64_t            valid_s; /* from an hour ago on */
     struct slice        issuer;  /* PEM: an authority's certificate and key; absent: self-signed */
     bool                authority;  /* it may issue others */
+    const char         *constraints; /* of an authority: for which names, as OpenSSL writes it; or
+                                      * NULL */
     struct slice        alpn_proof; /* ACME_SHA256_BYTES: a proof over TLS (RFC 8737 3); or absent */
 };
 
 /* PEM of the certificate with its new key, at the end of out. */
 bool acme_certificate_make(const struct acme_recipe *r, struct text *out);
+/* The same, ready to be shown.  NULL when out of memory. */
+struct tls_identity *acme_identity_make(const struct acme_recipe *r);
+/* One that nobody vouches for. */
+struct tls_identity *acme_self_signed(struct slice name);
 
 /* Letters that RFC 9773 calls it by, at most. */
 enum { ACME_RENEWAL_ID_MAX = 120 };

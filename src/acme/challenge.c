@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-enum { PEM_MAX = 16 * 1024, PROOF_VALID_S = 86400 };
+enum { PROOF_VALID_S = 86400 };
 
 const struct acme_challenge_kind *const acme_challenge_kinds[ACME_CHALLENGES] = {
     [ACME_HTTP_01] = &acme_http_01,
@@ -74,28 +74,15 @@ static struct tls_identity *
 make_identity(const struct acme_proof *p)
 {
     unsigned char hash[ACME_SHA256_BYTES];
-    struct acme_recipe recipe = {
+    const struct acme_recipe recipe = {
         .subject = SLICE("acme"),
         .names = &p->name,
         .n_names = 1,
         .valid_s = PROOF_VALID_S,
         .alpn_proof = slice_of((char *) hash, sizeof(hash)),
     };
-    struct tls_material m = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
-    struct tls_identity *id = NULL;
-    struct text pem, why, warning;
 
-    text_init(&pem, PEM_MAX);
-    text_init(&why, 1000);
-    text_init(&warning, 1000);
-    if (acme_sha256(p->authorization, hash) && acme_certificate_make(&recipe, &pem)) {
-        m.certificate = text_slice(&pem);
-        id = tls_identity_new(&m, &why, &warning);
-    }
-    text_free(&pem);
-    text_free(&why);
-    text_free(&warning);
-    return id;
+    return acme_sha256(p->authorization, hash) ? acme_identity_make(&recipe) : NULL;
 }
 
 static bool

@@ -18,6 +18,9 @@ enum {
     FLAG_ANSWER = 0x8000,
     FLAG_TRUNCATED = 0x0200,
     FLAG_RECURSE = 0x0100,
+    RCODE_NOTIMP = 4,
+    RCODE_REFUSED = 5,
+    RCODE_NOTAUTH = 9,
     FUDGE_S = 300,
     RECORDS_MAX = 1000,
     JUMPS_MAX = 20,
@@ -396,6 +399,12 @@ acme_dns_read(struct slice message, uint16_t id, const struct acme_dns_key *key,
     if (!key)
         return OK;
     return signed_at ? check_tsig(message, signed_at, &last, key, mac, now_s, answer) : ERR_DENIED;
+}
+
+bool
+acme_dns_is_refusal(unsigned rcode)
+{
+    return rcode == RCODE_NOTIMP || rcode == RCODE_REFUSED || rcode == RCODE_NOTAUTH;
 }
 
 const char *

@@ -49,6 +49,8 @@ struct acme_dns_answer {
 enum err acme_dns_read(struct slice message, uint16_t id, const struct acme_dns_key *key,
                        const uint8_t mac[MAC_BYTES], uint64_t now_s, struct slice value,
                        struct acme_dns_answer *answer);
+/* The server does not answer questions like that, or not ours: asking again does not help. */
+bool acme_dns_is_refusal(unsigned rcode);
 /* "REFUSED", "NOTAUTH"; "?" for one without a name. */
 const char *acme_dns_rcode_name(unsigned rcode);
 

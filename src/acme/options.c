@@ -5,7 +5,13 @@
 #include "base/base64.h"
 #include "http/uri.h"
 
-enum { CA_MAX_BYTES = 1024 * 1024, SECRET_MIN = 8, SECRET_MAX = 512, DNS_NAME_LONGEST = 253 };
+enum {
+    CA_MAX_BYTES = 1024 * 1024,
+    SECRET_MIN = 8,
+    SECRET_MAX = 512,
+    DNS_NAME_LONGEST = 253,
+    DNS_LABEL_LONGEST = 63,
+};
 
 /* ------------------------------------------------------------------ secrets */
 
@@ -46,11 +52,23 @@ check_binding(struct config_bind *b, void *object)
 
 /* ------------------------------------------------------------------ proofs by DNS */
 
+/* Letters, digits, hyphens and underscores; whole labels. */
 static bool
 is_dns_name(struct slice name)
 {
-    return name.n > 0 && name.n <= DNS_NAME_LONGEST && authority_is_valid(name) &&
-           slice_find(name, ':') == SLICE_NOT_FOUND && slice_find(name, '[') == SLICE_NOT_FOUND;
+    size_t label = 0;
+
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.at[i];
+
+        if (c == '.' ? label == 0 || i + 1 == name.n
+                     : !ascii_is_alpha(c) && !ascii_is_digit(c) && c != '-' && c != '_')
+            return false;
+        label = c == '.' ? 0 : label + 1;
+        if (label > DNS_LABEL_LONGEST)
+            return false;
+    }
+    return name.n > 0 && name.n <= DNS_NAME_LONGEST;
 }
 
 static bool
@@ -97,6 +115,9 @@ check_directories(struct config_bind *b, struct acme_config *c)
     const struct slice *urls = c->directories.at;
     struct slice scheme, authority, rest;
 
+    if (c->directories.n > ACME_DIRECTORIES_MAX)
+        return config_bind_error(b, &c->directories, NULL, "more than %d authorities",
+                                 ACME_DIRECTORIES_MAX);
     if (c->directories.n == 0)
         c->directories = (struct option_list){(void *) &preset, 1};
     for (size_t i = 0; i < c->directories.n && urls; i++)
@@ -289,7 +310,7 @@ static const struct option acme_options[] = {
      .doc = "Names, or patterns such as `*.customers.example.com` (any depth), that get a "
             "certificate when a client first asks for one; it waits for it a moment. Nobody else "
             "does."},
-    {"renew", &option_percent, offsetof(struct acme_config, renew), .preset = "66%", .min = 1,
+    {"renew", &option_percent, offsetof(struct acme_config, renew), .preset = "66.6%", .min = 1,
      .max = 1000000,
      .doc = "After what part of its life a certificate is renewed, where the authority does not "
             "say when (ARI, RFC 9773)."},

@@ -2,6 +2,7 @@
 /* acme/state.c - safe writes. */
 #include "acme/state.h"
 
+#include "acme/jose.h"
 #include "runtime/file.h"
 #include "runtime/loop.h"
 
@@ -149,19 +150,53 @@ acme_state_write(const char *path, struct slice content)
     return w.err;
 }
 
-static void
-remove_file(void *arg)
-{
-    struct writing *w = arg;
+/* ------------------------------------------------------------------ sealed */
 
-    w->err = unlink(w->path) == 0 || errno == ENOENT ? OK : err_from_errno(errno);
+static const struct slice seal = SLICE_INIT("# sha256 ");
+
+enum { SEAL_BYTES = sizeof("# sha256 ") - 1 + ACME_SHA256_LETTERS + 1 };
+
+enum err
+acme_state_write_sealed(const char *path, struct slice content)
+{
+    char letters[ACME_SHA256_LETTERS];
+    struct text t;
+    enum err e = ERR_NO_MEMORY;
+
+    text_init(&t, ACME_FILE_MAX);
+    text_put(&t, content);
+    text_put(&t, seal);
+    if (acme_sha256_letters(content, letters))
+        text_put(&t, slice_of(letters, sizeof(letters)));
+    text_byte(&t, '\n');
+    if (!t.full)
+        e = acme_state_write(path, text_slice(&t));
+    text_free(&t);
+    return e;
+}
+
+static bool
+is_whole(struct slice file)
+{
+    char letters[ACME_SHA256_LETTERS];
+    struct slice last;
+
+    if (file.n < SEAL_BYTES)
+        return false;
+    last = slice_from(file, file.n - SEAL_BYTES);
+    return slice_starts(last, seal) &&
+           acme_sha256_letters(slice_first(file, file.n - SEAL_BYTES), letters) &&
+           slice_eq(slice_first(slice_from(last, seal.n), sizeof(letters)),
+                    slice_of(letters, sizeof(letters)));
 }
 
 enum err
-acme_state_remove(const char *path)
+acme_state_read_sealed(const char *path, struct text *out)
 {
-    struct writing w = {.path = path};
+    enum err e = acme_state_read(path, out);
 
-    offload(remove_file, &w);
-    return w.err;
+    if (e == OK && !is_whole(text_slice(out)))
+        e = ERR_MALFORMED;
+    out->n = e == OK ? out->n - SEAL_BYTES : 0;
+    return e;
 }

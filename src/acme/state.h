@@ -4,12 +4,14 @@
  * Private to the room.
  *
  * A folder of small files that only their owner can read.  A file is never half there: it is
- * written beside, brought to the disk, and renamed into its place.
+ * written beside, brought to the disk, and renamed into its place.  Most end in a line with a hash
+ * of what stands before, so that what a disk has spoiled is not taken for good.
  *
  *     STATE/acme/accounts/NAME.pem       the account's key
  *     STATE/acme/accounts/NAME.url       its URL
- *     STATE/acme/certificates/NAME.pem   key and chain
- *     STATE/local/ca.pem                 the local authority: certificate and key
+ *     STATE/acme/certificates/AUTHORITY/NAME.pem   key and chain
+ *     STATE/local/ca.pem, ca.key         the local authority: certificate and key, without such a
+ *                                        line, as others read them
  *
  * All of these wait, on a fiber, for a thread of the pool.
  */
@@ -29,6 +31,8 @@ bool acme_state_path(struct slice state, const char *folder, struct slice name, 
 enum err acme_state_read(const char *path, struct text *out);
 /* Makes folders that are missing. */
 enum err acme_state_write(const char *path, struct slice content);
-enum err acme_state_remove(const char *path);
+/* With that line: added, or checked and taken off (ERR_MALFORMED: missing or wrong). */
+enum err acme_state_write_sealed(const char *path, struct slice content);
+enum err acme_state_read_sealed(const char *path, struct text *out);
 
 #endif

@@ -3,7 +3,8 @@
  * edge/h2.h - HTTP/2 to clients.  Private to the room.
  *
  *     h2_conn.c      a connection: bytes in, timers, its end
- *     h2_session.c   what nghttp2 tells of frames; limits against floods
+ *     h2_gate.c      every frame before it is taken in: limits against floods
+ *     h2_session.c   what nghttp2 tells of frames
  *     h2_write.c     bytes out: one batch a round, whoever has something to say
  *     h2_stream.c    a stream is an exchange on a fiber of its own
  *     h2_body.c      the request's body as a source
@@ -22,6 +23,7 @@
 #include "edge/client.h"
 #include "edge/h2_rate.h"
 #include "http/h2_head.h"
+#include "http/h2_walk.h"
 
 #include <nghttp2/nghttp2.h>
 
@@ -41,7 +43,10 @@ struct h2_conn {
     bool                over;    /* nothing more is sent, either */
     struct h2_rate      resets, control;
     bool                calm_resets; /* there were too many */
-    uint64_t            reset_us;    /* when we last reset a stream */
+    struct h2_walk      walk;        /* of the bytes that come */
+    uint32_t            last_id;     /* the client's latest stream */
+    uint64_t            opened;      /* bit n: so was the n-th odd number before it */
+    uint32_t            reset_id;    /* the latest stream that we reset */
     uint64_t            active_us; /* when bytes last came */
     uint64_t            moved_us;  /* when bytes last left */
     uint64_t            leave_us;  /* when to say the last word */
@@ -94,6 +99,7 @@ struct h2_stream {
     bool            answered;  /* END_STREAM was handed to nghttp2 */
     bool            continued; /* 100 was sent */
     bool            whole;     /* the head had END_STREAM */
+    bool            overflown; /* WINDOW_UPDATE has made its window too large */
     struct h2_head  head;
     struct h2_body  body;
     struct h2_out   out;
@@ -112,13 +118,23 @@ void h2_try_later(struct h2_conn *h);
 /* On the writer's fiber, which has nothing to send: shall the connection end?  Then it is gone. */
 void h2_settle(struct h2_conn *h);
 
-/* h2_session.c */
-/* NULL: out of memory. */
-nghttp2_session *h2_session_new(struct h2_conn *h);
+/* h2_gate.c */
+/* The verdict on a frame may hang on the frames before it: nghttp2 must have had those. */
+bool h2_gate_asks(const struct h2_conn *h, const struct h2_frame *frame);
+/* May nghttp2 have it?  If not, the client has been told why (GOAWAY). */
+bool h2_gate_admit(struct h2_conn *h, const struct h2_frame *frame);
+/* A connection error (RFC 9113 5.4.1). */
+void h2_refuse(struct h2_conn *h, uint32_t code);
 /* The client overdoes it: says so (ENHANCE_YOUR_CALM) and stops.  option: what it ran into. */
 void h2_calm(struct h2_conn *h, const char *option);
 /* A request was spoiled by the client, or given up. */
 void h2_count_reset(struct h2_conn *h);
+/* A frame that carries nothing; false: one too many. */
+bool h2_count_control(struct h2_conn *h);
+
+/* h2_session.c */
+/* NULL: out of memory. */
+nghttp2_session *h2_session_new(struct h2_conn *h);
 
 /* h2_write.c */
 /* There is something to send, or an end to come to. */

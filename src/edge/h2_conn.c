@@ -234,18 +234,49 @@ fail(struct h2_conn *h, int error)
 }
 
 static void
+push(struct h2_conn *h, const char *from, const char *to)
+{
+    ssize_t rv = nghttp2_session_mem_recv(h->session, (const uint8_t *) from, (size_t) (to - from));
+
+    if (rv < 0)
+        fail(h, (int) rv);
+}
+
+/* All bytes go through the gate, frame by frame, to nghttp2, which gets them in as few pieces as the
+ * gate's questions allow. */
+static void
+pass(struct h2_conn *h, struct slice bytes)
+{
+    const char *pushed = bytes.at, *end = bytes.at + bytes.n;
+    struct h2_frame frame;
+
+    while (!h->stopped && h2_walk_next(&h->walk, &bytes, &frame)) {
+        size_t here = (size_t) (bytes.at - pushed);
+        const char *head = here > H2_FRAME_HEAD_BYTES ? bytes.at - H2_FRAME_HEAD_BYTES : pushed;
+
+        if (h2_gate_asks(h, &frame)) {
+            push(h, pushed, head);
+            pushed = head;
+        }
+        if (!h->stopped && !h2_gate_admit(h, &frame))
+            h2_stop(h);
+    }
+    if (!h->stopped)
+        push(h, pushed, end);
+}
+
+static void
 feed(struct h2_conn *h, struct slice bytes)
 {
     bool had_head = h->head_us != 0;
-    ssize_t rv;
 
     h->active_us = loop_now_us();
-    rv = nghttp2_session_mem_recv(h->session, (const uint8_t *) bytes.at, bytes.n);
-    if (rv < 0)
-        fail(h, (int) rv);
-    else if (nghttp2_session_want_write(h->session) || !nghttp2_session_want_read(h->session))
+    pass(h, bytes);
+    if (h->stopped)
+        return;
+    if (nghttp2_session_want_write(h->session) || !nghttp2_session_want_read(h->session))
         h2_wake_writer(h);
-    if (h->head_us && !had_head && !h->stopped)
+    if (h->head_us && !had_head)
         arm_timer(h);
 }
 
@@ -325,6 +356,7 @@ conn_new(struct client_conn *c)
     h->client = c;
     h->active_us = h->moved_us = loop_now_us();
     list_init(&h->streams);
+    h2_walk_begin(&h->walk, H2_PREFACE_BYTES);
     h->session = h2_session_new(h);
     if (!h->session)
         free(take(&h));

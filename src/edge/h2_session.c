@@ -1,39 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * edge/h2_session.c - what nghttp2 tells of the frames that come, and our limits on them.
+ * edge/h2_session.c - what nghttp2 tells of the frames that come.
  *
  * nghttp2 checks frames, states of streams and windows (RFC 9113 4 to 6), and answers what breaks
- * them.  What a client does too much of, though within the protocol, is found here: every limit is an
- * option, and the client and the log hear its name.
+ * them; what it does not look for, h2_gate.c has found before.
  */
 #include "edge/h2.h"
 #include "observe/log.h"
 
-#include <stdlib.h>
+enum { BOMB_FACTOR = 16 }; /* field lists so many times the limit are no mistake */
 
-enum {
-    BOMB_FACTOR = 16,     /* field lists so many times the limit are no mistake */
-    LATE_US = 10000000,   /* what was sent before a reset was known may take so long */
-    CREDIT_REQUEST = 8,   /* frames without content that one request may bring along */
-};
-
-/* ------------------------------------------------------------------ too much */
-
-void
-h2_calm(struct h2_conn *h, const char *option)
-{
-    if (h->last_word)
-        return;
-    h->leaving = h->last_word = true;
-    log_warning("client %.*s overdoes it: HTTP/2 connection ended, limit %s",
-                (int) h->client->peer_text_n, h->client->peer_text, option);
-    (void) nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE,
-                                 nghttp2_session_get_last_proc_stream_id(h->session),
-                                 NGHTTP2_ENHANCE_YOUR_CALM, (const uint8_t *) option,
-                                 strlen(option));
-}
-
-/* For callbacks: nghttp2 stops, and feed() in h2_conn.c does the rest. */
+/* For callbacks: nghttp2 stops, and h2_conn.c does the rest. */
 static int
 calm(struct h2_conn *h, const char *option)
 {
@@ -41,84 +18,14 @@ calm(struct h2_conn *h, const char *option)
     return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
-void
-h2_count_reset(struct h2_conn *h)
-{
-    if (!h2_rate_admit(&h->resets, &h2_options_of(h)->resets, loop_now_us()))
-        h->calm_resets = true;
-}
-
-static int
-count_control(struct h2_conn *h)
-{
-    if (h2_rate_admit(&h->control, &h2_options_of(h)->control_frames, loop_now_us()))
-        return 0;
-    return calm(h, "listener.http2.control_frames");
-}
-
-/* ------------------------------------------------------------------ frames */
-
-/* A piece of a head: how many, and how much? */
-static int
-count_head(struct h2_conn *h, const nghttp2_frame_hd *frame)
-{
-    const struct listener_config *config = h->client->listener->config;
-
-    if (frame->type == NGHTTP2_HEADERS) {
-        h->continuations = 0;
-        h->head_bytes = 0;
-    } else if (++h->continuations > config->http2.max_continuations) {
-        return calm(h, "listener.http2.max_continuations");
-    }
-    h->head_bytes += frame->length;
-    return h->head_bytes > 2 * config->max_head ? calm(h, "listener.max_head") : 0;
-}
-
-/* nghttp2 has forgotten the streams that are closed and would ignore what comes on them, which is
- * right only for those that we have reset, while the client may not know yet (RFC 9113 5.1). */
-static bool
-is_too_late(const struct h2_conn *h, const nghttp2_frame_hd *frame)
-{
-    return (frame->type == NGHTTP2_HEADERS || frame->type == NGHTTP2_DATA) &&
-           frame->stream_id > 0 &&
-           frame->stream_id <= nghttp2_session_get_last_proc_stream_id(h->session) &&
-           !nghttp2_session_find_stream(h->session, frame->stream_id) &&
-           loop_now_us() >= h->reset_us + LATE_US;
-}
-
-/* A connection error that nghttp2 does not see (RFC 9113 5.4.1). */
 static int
 refuse(struct h2_conn *h, uint32_t code)
 {
-    if (!h->last_word)
-        (void) nghttp2_session_terminate_session(h->session, code);
-    h->leaving = h->last_word = true;
+    h2_refuse(h, code);
     return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
-static int
-on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *frame, void *conn)
-{
-    struct h2_conn *h = conn;
-
-    (void) session;
-    if (h->calm_resets)
-        return calm(h, "listener.http2.resets");
-    if (is_too_late(h, frame))
-        return refuse(h, NGHTTP2_STREAM_CLOSED);
-    if (frame->type == NGHTTP2_PRIORITY && frame->stream_id == 0)
-        return refuse(h, NGHTTP2_PROTOCOL_ERROR);
-    switch (frame->type) {
-    case NGHTTP2_HEADERS:
-    case NGHTTP2_CONTINUATION: return count_head(h, frame);
-    case NGHTTP2_SETTINGS:
-    case NGHTTP2_PING:
-    case NGHTTP2_PRIORITY:
-    case NGHTTP2_PRIORITY_UPDATE:
-    case NGHTTP2_WINDOW_UPDATE: return count_control(h);
-    default: return 0;
-    }
-}
+/* ------------------------------------------------------------------ frames */
 
 static struct h2_stream *
 stream_of(nghttp2_session *session, int32_t id)
@@ -143,7 +50,6 @@ on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *con
         expect_fields(h, frame);
         return 0;
     }
-    h2_rate_credit(&h->control, &h2_options_of(h)->control_frames, CREDIT_REQUEST);
     s = h2_stream_open(h, frame->hd.stream_id);
     if (!s) {
         h2_count_reset(h);
@@ -223,8 +129,9 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *conn)
     case NGHTTP2_DATA:
         if (s && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
             h2_body_end(s);
-        else if (frame->hd.length <= frame->data.padlen)
-            return count_control(h);
+        else if (frame->hd.length && frame->hd.length <= frame->data.padlen &&
+                 !h2_count_control(h))
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
         break;
     case NGHTTP2_RST_STREAM: h2_count_reset(h); break;
     case NGHTTP2_PRIORITY_UPDATE:
@@ -236,26 +143,64 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *conn)
     return 0;
 }
 
+/* The client may not hear of it before it has sent more on that stream. */
+static void
+note_reset(struct h2_conn *h, int32_t id)
+{
+    if ((uint32_t) id > h->reset_id)
+        h->reset_id = (uint32_t) id;
+}
+
+static bool
+is_clients_fault(uint32_t code)
+{
+    return code != NGHTTP2_NO_ERROR && code != NGHTTP2_CANCEL && code != NGHTTP2_INTERNAL_ERROR &&
+           code != NGHTTP2_REFUSED_STREAM;
+}
+
 /* A stream that nghttp2 resets was spoiled by the client: its own mistakes count as its resets
  * do. */
 static int
 on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *conn)
 {
     struct h2_conn *h = conn;
+    const struct h2_stream *s;
 
-    (void) session;
     if (frame->hd.type != NGHTTP2_RST_STREAM)
         return 0;
-    h->reset_us = loop_now_us();
-    /* What overflows a window is an error of the connection when SETTINGS did it (RFC 9113 6.9.2), which
-     * nghttp2 does not tell apart; it may be one always. */
-    if (frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR)
-        (void) refuse(h, NGHTTP2_FLOW_CONTROL_ERROR);
-    if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
-        frame->rst_stream.error_code != NGHTTP2_CANCEL &&
-        frame->rst_stream.error_code != NGHTTP2_INTERNAL_ERROR &&
-        frame->rst_stream.error_code != NGHTTP2_REFUSED_STREAM)
+    s = stream_of(session, frame->hd.stream_id);
+    note_reset(h, frame->hd.stream_id);
+    if (is_clients_fault(frame->rst_stream.error_code))
         h2_count_reset(h);
+    /* When it is SETTINGS that made a window too large, the connection is at fault (RFC 9113 6.9.2),
+     * which nghttp2 does not tell apart. */
+    if (frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR && s && !s->overflown)
+        h2_refuse(h, NGHTTP2_FLOW_CONTROL_ERROR);
+    return 0;
+}
+
+/* nghttp2 will reset the stream, which may be one that it never opened. */
+static int
+on_invalid(nghttp2_session *session, const nghttp2_frame *frame, int error, void *conn)
+{
+    struct h2_stream *s = stream_of(session, frame->hd.stream_id);
+
+    (void) error;
+    note_reset(conn, frame->hd.stream_id);
+    if (frame->hd.type == NGHTTP2_WINDOW_UPDATE && s)
+        s->overflown = true;
+    return 0;
+}
+
+/* A head that nghttp2 finds too large, or cannot make: better no answer than half of one. */
+static int
+on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int error, void *conn)
+{
+    struct h2_stream *s = stream_of(session, frame->hd.stream_id);
+
+    (void) error, (void) conn;
+    if (frame->hd.type == NGHTTP2_HEADERS && s)
+        h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
     return 0;
 }
 
@@ -295,13 +240,14 @@ make_callbacks(void)
 
     if (nghttp2_session_callbacks_new(&c) != 0)
         return NULL;
-    nghttp2_session_callbacks_set_on_begin_frame_callback(c, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(c, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback(c, on_invalid_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
     nghttp2_session_callbacks_set_on_frame_send_callback(c, on_sent);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_invalid);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(c, on_not_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(c, on_close);
     nghttp2_session_callbacks_set_error_callback2(c, on_error);
     nghttp2_session_callbacks_set_send_data_callback(c, h2_send_data);

@@ -27,6 +27,7 @@ struct h2_batch {
     size_t            used;
     size_t            bytes; /* in all */
     int               pieces, lenders;
+    bool              full;  /* first this, then what is more urgent meanwhile */
     struct iovec      iov[PIECES];
     struct h2_stream *lent_by[PIECES]; /* whose chunks are read from */
 };
@@ -36,7 +37,7 @@ struct h2_batch {
 static bool
 has_room(const struct h2_batch *b)
 {
-    return b->pieces <= PIECES - 3 && b->bytes < BATCH_BYTES &&
+    return !b->full && b->pieces <= PIECES - 3 && b->bytes < BATCH_BYTES &&
            b->used + FRAME_ROOM <= BUFFER_MEDIUM_BYTES;
 }
 
@@ -117,16 +118,18 @@ h2_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head
     if (!has_room(b))
         return NGHTTP2_ERR_WOULDBLOCK;
     put(b, head, FRAME_HEAD_BYTES);
-    if (n > COPY_BYTES)
-        put_lent(b, s, bytes);
-    else if (n > 0)
-        put(b, bytes.at, n);
     s->out.chunk = slice_from(s->out.chunk, n);
+    if (n > COPY_BYTES) {
+        put_lent(b, s, bytes);
+        b->full = s->out.chunk.n == 0 && !s->out.last;
+    } else if (n > 0) {
+        put(b, bytes.at, n);
+    }
     s->out.moved_us = loop_now_us();
     h2_rate_credit(&h->control, &h2_options_of(h)->control_frames, 2);
     if (s->out.chunk.n == 0 && s->out.lent == 0)
         h2_wake(&s->out.sender);
-    return 0;
+    return b->full ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 /* False: nghttp2 gave up. */
@@ -137,6 +140,7 @@ fill(struct h2_conn *h, struct h2_batch *b)
 
     b->used = b->bytes = 0;
     b->pieces = b->lenders = 0;
+    b->full = false;
     h->batch = b;
     while (has_room(b)) {
         const uint8_t *at;
@@ -164,6 +168,15 @@ give_back(struct h2_batch *b)
     }
 }
 
+/* Whoever was woken runs first: a stream whose large chunk has left may have its next one at hand, and
+ * be more urgent than what would follow now (RFC 9218 10). */
+static void
+let_others_run(void)
+{
+    fiber_resume(fiber_self());
+    fiber_suspend();
+}
+
 static void
 write_all(struct h2_conn *h, struct h2_batch *b)
 {
@@ -177,6 +190,8 @@ write_all(struct h2_conn *h, struct h2_batch *b)
             h->over = true;
         h->moved_us = loop_now_us();
         give_back(b);
+        if (!has_room(b))
+            let_others_run();
     }
 }
 

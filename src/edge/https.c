@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * edge/https.c - `redirect: https` of a plain listener, and `hsts` of one with TLS (RFC 6797).
+ * edge/https.c - `redirect: https` of a plain listener, `hsts` of one with TLS (RFC 6797), and the
+ * proofs that certificate authorities come to see (RFC 8555 8.3).
  */
 #include "edge/https.h"
 
 #include "edge/tls_options.h"
+#include "tls/challenge.h"
 
 /* The same host and URI by https; the port goes, as the other scheme listens elsewhere. */
 static struct slice
@@ -23,16 +25,34 @@ target_of(struct exchange *x)
                         ipv6 ? "]" : "", SLICE_ARG(uri));
 }
 
+/* True: it was a proof of ours.  One that we do not know may be somebody's behind us. */
+static bool
+answer_challenge(struct exchange *x)
+{
+    char room[TLS_CHALLENGE_ANSWER_MAX];
+    struct slice token = slice_from(x->request.target.path, sizeof(TLS_CHALLENGE_PATH) - 1);
+    struct slice answer = tls_challenge_answer(token, room);
+
+    if (!slice_is_present(answer))
+        return false;
+    answer = arena_copy(&x->arena, answer);
+    if (slice_is_present(answer))
+        exchange_respond(x, 200, SLICE("text/plain"), answer);
+    else
+        exchange_refuse(x, 503, REASON_OUT_OF_MEMORY, "acme-challenge: out of memory");
+    return true;
+}
+
 bool
 https_redirect(struct serving *s)
 {
     struct exchange *x = &s->x;
     struct slice target;
 
-    /* Certificate authorities ask for their proof over plain HTTP (RFC 8555 8.3). */
+    if (slice_starts(x->request.target.path, SLICE(TLS_CHALLENGE_PATH)))
+        return answer_challenge(x);
     if (s->conn->listener->config->redirect == LISTENER_REDIRECT_OFF ||
-         slice_eq(x->scheme, SLICE("https")) ||
-        slice_starts(x->request.target.path, SLICE("/.well-known/acme-challenge/")))
+        slice_eq(x->scheme, SLICE("https")))
         return false;
     if (x->request.host.n == 0) {
         exchange_refuse(x, 400, REASON_BAD_REQUEST, "redirect: the request names no host");

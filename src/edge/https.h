@@ -5,7 +5,8 @@
 
 #include "edge/client.h"
 
-/* True: the listener answers with a redirect, x.response is there. */
+/* True: the listener answers by itself, with a redirect, or with the proof that a certificate
+ * authority asks for; x.response is there. */
 bool https_redirect(struct serving *s);
 /* Strict-Transport-Security, where the listener says so and the answer does not have it. */
 void https_strict(struct serving *s);

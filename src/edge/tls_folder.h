@@ -31,7 +31,7 @@ struct tls_folder *tls_folder_new(const struct tls_folder_options *o, tls_folder
 /* All identities, in a new store that the caller releases; NULL when out of memory. */
 struct tls_store *tls_folder_store(const struct tls_folder *f);
 /* From now on changes go to the server, which outlives the folder.  Without a loop (a check on the
- * command line) nothing happens.  False with errno: it cannot be watched. */
+ * command line) nothing happens.  False: it cannot be watched, because it could not be read. */
 bool tls_folder_watch(struct tls_folder *f, struct tls_server *server);
 void tls_folder_free(struct tls_folder *f);
 

@@ -137,10 +137,10 @@ load_store(struct config_bind *b, struct tls_listener *l)
     }
     for (size_t i = 0; i < g.n; i++)
         tls_identity_release(g.ids[i]);
-    if (store && tls_store_count(store) == 0)
+    if (store && tls_store_count(store) == 0 && !l->acme)
         config_bind_error(b, &l->folder, "it holds NAME.pem, or NAME.crt and NAME.key",
                           "there is no certificate in `%.*s`", SLICE_ARG(l->folder));
-    else if (store && !has_name(store, l->preset))
+    else if (store && !has_name(store, l->preset) && !l->acme)
         config_bind_error(b, &l->preset, NULL, "no certificate is for `%.*s`",
                           SLICE_ARG(l->preset));
     else
@@ -188,6 +188,21 @@ make_server(struct config_bind *b, struct tls_listener *l, struct tls_store *sto
     return l->server && config_bind_cleanup(b, release_server, l->server);
 }
 
+static void
+release_store(void *store)
+{
+    tls_store_release(store);
+}
+
+/* Names that it is for need no certificate that comes by itself. */
+static bool
+keep_store(struct config_bind *b, struct tls_listener *l, struct tls_store *store)
+{
+    tls_store_hold(store);
+    l->fixed = store;
+    return config_bind_cleanup(b, release_store, store);
+}
+
 static bool
 watch_folder(struct config_bind *b, struct tls_listener *l)
 {
@@ -205,12 +220,12 @@ check_listener(struct config_bind *b, void *object)
     struct tls_store *store;
     bool good;
 
-    if (l->certificates.n == 0 && !slice_is_present(l->folder))
+    if (l->certificates.n == 0 && !slice_is_present(l->folder) && !l->acme)
         return config_bind_error(b, &l->certificates,
-                                 "such as `certificates: [/etc/ssl/site.pem]`",
+                                 "such as `certificates: [/etc/ssl/site.pem]`, or `acme: {}`",
                                  "there is no certificate");
     store = load_store(b, l);
-    good = store && make_server(b, l, store) && watch_folder(b, l);
+    good = store && keep_store(b, l, store) && make_server(b, l, store) && watch_folder(b, l);
     tls_store_release(store);
     return good;
 }
@@ -299,6 +314,10 @@ static const struct option listener_options[] = {
      .choices = profiles,
      .doc = "`intermediate`: TLS 1.2 and 1.3; `modern`: TLS 1.3 only. Forward secrecy and "
             "authenticated ciphers in both."},
+    {"acme", &option_objects, offsetof(struct tls_listener, acme), .flags = OPTION_POINTER,
+     .object = &acme_object,
+     .doc = "Certificates that are got, and renewed, by themselves: for each host that routes of "
+            "this listener name and that no certificate above is for."},
     {"client", &option_objects, offsetof(struct tls_listener, client), .flags = OPTION_POINTER,
      .object = &client_object, .doc = "Certificates of clients (mutual TLS)."},
     {"tickets", &option_bool, offsetof(struct tls_listener, tickets), .preset = "true",

@@ -5,6 +5,7 @@
 #ifndef EDGE_TLS_OPTIONS_H
 #define EDGE_TLS_OPTIONS_H
 
+#include "acme/acme.h"
 #include "config/option.h"
 #include "tls/tls.h"
 
@@ -29,6 +30,8 @@ struct tls_listener {
     struct slice               keylog; /* path; absent: none */
     uint64_t                   handshake_timeout_us;
     uint64_t                   hsts_us; /* 0: none */
+    struct acme_config        *acme;    /* NULL: no certificate comes by itself */
+    struct tls_store          *fixed;   /* what it begins with: from the list and the folder */
     struct tls_folder         *watch;   /* of the folder; NULL: none */
     struct tls_server         *server;  /* made of all this; lives as long as the configuration */
 };

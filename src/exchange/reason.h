@@ -63,6 +63,10 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_SERVER, BLAME_PROXY, BLAME_CONFIG
       "the server did not accept the connection in time")                                          \
     X(REASON_CONNECT_FAILED, "connect_failed", BLAME_SERVER, "destination_ip_unroutable",          \
       "the server cannot be reached")                                                              \
+    X(REASON_TLS_FAILED, "tls_failed", BLAME_SERVER, "tls_protocol_error",                         \
+      "the TLS handshake with the server failed")                                                  \
+    X(REASON_CERTIFICATE, "certificate", BLAME_SERVER, "tls_certificate_error",                    \
+      "the server's certificate cannot be trusted")                                                \
     X(REASON_SERVER_RESET, "server_reset", BLAME_SERVER, "connection_terminated",                  \
       "the server closed the connection before it answered")                                       \
     X(REASON_RESPONSE_TIMEOUT, "response_timeout", BLAME_SERVER, "http_response_timeout",          \

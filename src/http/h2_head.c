@@ -42,13 +42,14 @@ h2_head_init(struct h2_head *h, const struct h2_limits *limits, struct arena *ar
 
 /* ------------------------------------------------------------------ one field */
 
+/* Known names are tokens; of the others every byte is looked at (RFC 9113 8.2.1). */
 static bool
-is_lower_token(struct slice name)
+is_lower_token(struct slice name, enum field_id id)
 {
     for (size_t i = 0; i < name.n; i++)
         if (name.at[i] >= 'A' && name.at[i] <= 'Z')
             return false;
-    return is_token(name);
+    return id != FIELD_OTHER || is_token(name);
 }
 
 static bool
@@ -138,12 +139,11 @@ append(struct fields *f, enum field_id id, struct slice name, struct slice value
 static enum h2_fault
 add_field(struct h2_head *h, struct slice name, struct slice value)
 {
-    enum field_id id;
+    enum field_id id = field_id_from(name);
     enum h2_fault fault;
 
-    if (!is_lower_token(name))
+    if (!is_lower_token(name, id))
         return H2_BAD_FIELD_NAME;
-    id = field_id_from(name);
     fault = judge_field(h, id, value);
     return fault == H2_OK ? append(&h->fields, id, name, value) : fault;
 }
@@ -291,13 +291,12 @@ static const uint64_t not_in_trailers =
 enum h2_fault
 h2_trailer_add(struct fields *trailers, struct slice name, struct slice value)
 {
-    enum field_id id;
+    enum field_id id = field_id_from(name);
 
-    if (!is_lower_token(name))
+    if (!is_lower_token(name, id))
         return H2_BAD_FIELD_NAME;
     if (!is_value(value))
         return H2_BAD_FIELD_VALUE;
-    id = field_id_from(name);
     if (BIT(id) & not_in_trailers)
         return H2_BAD_TRAILER;
     return append(trailers, id, name, value);

@@ -3,6 +3,8 @@
 #include "main/app.h"
 
 #include "main/builtin.h"
+#include "main/certificates.h"
+#include "runtime/fiber.h"
 
 #include <stdlib.h>
 
@@ -37,14 +39,19 @@ config_of_url(struct app *a, struct slice to, struct config_report *report)
     struct slice address;
     struct server_config *server;
     struct upstream_config *u;
+    bool secure;
 
-    if (!upstream_url(to, &address))
+    if (!upstream_url(to, arena, &address, &secure))
         return NULL;
     u = config_bind_defaults(a->snapshot.config, arena, &upstream_url_object, report);
     server = arena_new(arena, struct server_config);
     if (!u || !server)
         return NULL;
     *server = (struct server_config){.address = address, .weight = 1};
+    if (secure && !u->tls)
+        u->tls = upstream_tls_plain();
+    if (secure && !u->tls)
+        return NULL;
     u->name = to;
     u->servers = (struct option_list){server, 1};
     return u;
@@ -201,6 +208,7 @@ app_open_logs(struct app *a, struct config_report *report)
     for (size_t i = 0; i < a->snapshot.logs.n; i++)
         if (!access_log_open(&log[i], report, a->snapshot.config))
             return false;
+    certificates_prepare(a);
     return true;
 }
 
@@ -210,6 +218,8 @@ app_apply(struct app *a)
     for (struct app_upstream *u = a->upstreams; u; u = u->next)
         (void) upstream_apply(u->terminal.upstream, u->terminal.config, a->snapshot.config);
     upstreams_applied();
+    if (fiber_self()) /* not in the commands that only look */
+        certificates_follow(a);
 }
 
 void
@@ -225,6 +235,7 @@ app_free(struct app *a)
 {
     struct access_log *log = a->snapshot.logs.at;
 
+    certificates_forget(a);
     for (size_t i = 0; i < a->snapshot.logs.n; i++)
         if (log[i].sink)
             access_log_close(&log[i]);

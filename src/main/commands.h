@@ -26,6 +26,7 @@ int command_check(const struct command *self, int argc, char **argv);
 int command_proxy(const struct command *self, int argc, char **argv);
 int command_demo(const struct command *self, int argc, char **argv);
 int command_explain(const struct command *self, int argc, char **argv);
+int command_trust(const struct command *self, int argc, char **argv);
 int command_schema(const struct command *self, int argc, char **argv);
 int command_reference(const struct command *self, int argc, char **argv);
 int command_version(const struct command *self, int argc, char **argv);

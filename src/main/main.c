@@ -19,6 +19,8 @@ static const struct command commands[] = {
      command_demo},
     {"explain", "explain -c FILE METHOD URL [-H 'Name: value']... [--client IP]",
      "Say which route, middleware and server a request would meet, and why.", command_explain},
+    {"trust", "trust [-c FILE] [--install]",
+     "Say where the authority for localhost is, or have this machine trust it.", command_trust},
     {"schema", "schema", "Print the JSON Schema of configuration files, for editors.",
      command_schema},
     {"reference", "reference", "Print the reference of all options, in Markdown.",

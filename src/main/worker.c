@@ -536,6 +536,7 @@ worker_run(const struct run_options *options, int channel)
     p->channel = channel;
     p->reader = config_source_system;
     p->reader.read = read_by_supervisor;
+    p->reader.folder = list_by_supervisor;
     p->reader.arg = p;
     p->source = options->source;
     p->source.reader = &p->reader;

@@ -53,6 +53,7 @@ enum io_kind { IO_NONE, IO_RECV, IO_SEND, IO_CONNECT, IO_READABLE, IO_WRITABLE }
 struct sock {
     int         fd;     /* -1: closed */
     uint8_t     flags;  /* enum sock_flags */
+    uint64_t    sent;   /* bytes that the kernel took, ever */
     struct io  *reader, *writer;
     /* The peer is gone (closed or reset), and nobody is reading.  May be NULL.  Called in the
      * loop's context; must not free the sock. */

@@ -154,9 +154,12 @@ sock_wire_send(struct sock *s, const struct iovec *iov, int n)
     while (sent < 0 && errno == EINTR);
     if (sent < 0 && errno != EAGAIN)
         return -errno;
-    if (sent < 0)
+    if (sent < 0) {
         s->flags &= (uint8_t) ~SOCK_WRITABLE;
-    return sent < 0 ? IO_PENDING : sent;
+        return IO_PENDING;
+    }
+    s->sent += (size_t) sent;
+    return sent;
 }
 
 ssize_t
@@ -230,6 +233,7 @@ sock_send(struct sock *s, struct iovec *iov, int count, uint64_t progress_us)
             n = finish(&w, progress_us == TIMER_NEVER ? TIMER_NEVER : loop_now_us() + progress_us);
         if (n < 0)
             return error_of(&w, n);
+        s->sent += (size_t) n;
         count = consume(&iov, count, (size_t) n);
     }
     return OK;

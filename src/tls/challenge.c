@@ -33,7 +33,7 @@ static _Atomic(tls_challenge_wanted_f *) listener;
 /* ------------------------------------------------------------------ entries */
 
 static struct entry *
-entry_new(enum entry_kind kind, struct slice key, struct slice answer, struct tls_identity *id)
+entry_new(enum entry_kind kind, struct slice key, struct slice answer)
 {
     struct entry *e = calloc(1, sizeof(*e) + key.n + answer.n + 1);
 
@@ -45,9 +45,6 @@ entry_new(enum entry_kind kind, struct slice key, struct slice answer, struct tl
     if (answer.n)
         memcpy(e->bytes + key.n, answer.at, answer.n);
     e->answer = slice_of(e->bytes + key.n, answer.n);
-    if (id)
-        tls_identity_hold(id);
-    e->identity = id;
     return e;
 }
 
@@ -104,18 +101,19 @@ replace(enum entry_kind kind, struct slice key, struct entry *with)
         t->entries[t->n++] = with;
     for (size_t i = 0; i < t->n; i++)
         t->entries[i]->refs++;
+    if (t->n == 0)
+        free(take(&t));
     atomic_store(&current, t);
     if (old)
         workers_retire(table_free, old);
     return true;
 }
 
+/* Takes the entry over; NULL: out of memory. */
 static bool
-add(enum entry_kind kind, struct slice key, struct slice answer, struct tls_identity *id)
+add(struct entry *e)
 {
-    struct entry *e = entry_new(kind, key, answer, id);
-
-    if (e && replace(kind, key, e))
+    if (e && replace(e->kind, e->key, e))
         return true;
     if (e)
         entry_drop(e);
@@ -132,8 +130,7 @@ withdraw(enum entry_kind kind, struct slice key)
 bool
 tls_challenge_add_token(struct slice token, struct slice answer)
 {
-    return answer.n <= TLS_CHALLENGE_ANSWER_MAX &&
-           add(ENTRY_TOKEN, token, answer, NULL);
+    return answer.n <= TLS_CHALLENGE_ANSWER_MAX && add(entry_new(ENTRY_TOKEN, token, answer));
 }
 
 void
@@ -145,7 +142,13 @@ tls_challenge_remove_token(struct slice token)
 bool
 tls_challenge_add_identity(struct slice name, struct tls_identity *id)
 {
-    return add(ENTRY_IDENTITY, name, SLICE(""), id);
+    struct entry *e = entry_new(ENTRY_IDENTITY, name, SLICE(""));
+
+    if (e) {
+        tls_identity_hold(id);
+        e->identity = id;
+    }
+    return add(e);
 }
 
 void
@@ -157,7 +160,7 @@ tls_challenge_remove_identity(struct slice name)
 bool
 tls_challenge_expect(struct slice name)
 {
-    return add(ENTRY_EXPECTED, name, SLICE(""), NULL);
+    return add(entry_new(ENTRY_EXPECTED, name, SLICE("")));
 }
 
 void
@@ -170,13 +173,6 @@ void
 tls_challenge_on_wanted(tls_challenge_wanted_f *wanted)
 {
     atomic_store(&listener, wanted);
-}
-
-void
-tls_challenge_exit(void)
-{
-    table_free(atomic_exchange(&current, NULL));
-    atomic_store(&listener, NULL);
 }
 
 /* ------------------------------------------------------------------ looking */
@@ -210,9 +206,9 @@ tls_challenge_is_expected(struct slice name)
 }
 
 bool
-tls_challenge_wanted(struct slice name)
+tls_challenge_wanted(const struct tls_server *server, struct slice name)
 {
     tls_challenge_wanted_f *wanted = atomic_load(&listener);
 
-    return wanted && wanted(name);
+    return wanted && wanted(server, name);
 }

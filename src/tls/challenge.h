@@ -36,12 +36,10 @@ void tls_challenge_remove_identity(struct slice name);
 /* A certificate for the name is under way: a handshake that asks for it may wait a while. */
 bool tls_challenge_expect(struct slice name);
 void tls_challenge_unexpect(struct slice name);
-/* Who is told, on whatever thread, that a client asked a server with certificates on demand for a
- * name that it has none for (lower case).  True: it will be expected soon.  NULL: nobody. */
-typedef bool tls_challenge_wanted_f(struct slice name);
+/* Who is told, on a worker's thread, that a client asks a server for a name (lower case) that it
+ * has no certificate for.  True: it may be expected soon.  NULL: nobody. */
+typedef bool tls_challenge_wanted_f(const struct tls_server *server, struct slice name);
 void tls_challenge_on_wanted(tls_challenge_wanted_f *wanted);
-/* All of it goes; no worker is left. */
-void tls_challenge_exit(void);
 
 /* ------------------------------------------------------------------ any thread */
 
@@ -52,6 +50,6 @@ struct slice tls_challenge_answer(struct slice token, char *out);
 struct tls_identity *tls_challenge_identity(struct slice name);
 bool tls_challenge_is_expected(struct slice name);
 /* A client asks for the name, and there is no certificate.  As tls_challenge_wanted_f. */
-bool tls_challenge_wanted(struct slice name);
+bool tls_challenge_wanted(const struct tls_server *server, struct slice name);
 
 #endif

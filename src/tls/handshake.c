@@ -234,6 +234,15 @@ finished(struct tls_layer *t, uint64_t deadline_us, char *why, size_t room)
     return e;
 }
 
+/* Who only came to see whether the handshake works (probes do) and has hung up already will not
+ * come back with a ticket. */
+static void
+spare_ticket(struct tls_layer *t)
+{
+    if (SSL_is_server(t->ssl) && sock_is_hung_up(t->sock))
+        (void) SSL_set_num_tickets(t->ssl, 0);
+}
+
 enum err
 tls_layer_handshake(struct tls_layer *t, uint64_t deadline_us, char *why, size_t room)
 {
@@ -243,6 +252,7 @@ tls_layer_handshake(struct tls_layer *t, uint64_t deadline_us, char *why, size_t
     while (e == OK) {
         int result, reason;
 
+        spare_ticket(t);
         t->corked = true;
         ERR_clear_error();
         result = SSL_do_handshake(t->ssl);

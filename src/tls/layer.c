@@ -221,8 +221,8 @@ layer_recv_now(struct sock *s, void *at, size_t room)
         if (total)
             return (ssize_t) total;
         /* Now somebody will wait: what OpenSSL had to say meanwhile (a ticket, a new key) should
-         * not. */
-        if (t->start < t->end)
+         * not.  At the end nobody listens. */
+        if (t->start < t->end && nothing == IO_PENDING)
             (void) flush(t);
         return nothing;
     }

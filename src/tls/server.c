@@ -3,12 +3,13 @@
  * tls/server.c - what a listener needs: which certificate for which name, who may connect, tickets.
  *
  * Each worker has a context (SSL_CTX) of its own.  It holds no certificate: the client hello is
- * read before OpenSSL gets it (accept.c), so that a connection begins with the right one, and
- * 10,000 certificates need no more contexts than one.
+ * read before OpenSSL gets it (accept.c), so that it is known which one is right, and 10,000
+ * certificates need no more contexts than one.
  */
 #include "tls/server.h"
 
 #include "base/map.h"
+#include "tls/challenge.h"
 #include "tls/profile.h"
 
 #include <errno.h>
@@ -22,6 +23,14 @@
 
 /* ------------------------------------------------------------------ what OpenSSL asks */
 
+/* Who comes to see a proof speaks that protocol only (RFC 8737 3); accept.c has a certificate for
+ * it, or such a hello does not get here. */
+static bool
+is_challenge(struct slice offered)
+{
+    return slice_eq(offered, SLICE("\x0A" TLS_CHALLENGE_ALPN));
+}
+
 /* RFC 7301 3.2: a client that offers only what we do not speak is told so. */
 static int
 on_alpn(SSL *ssl, const unsigned char **out, unsigned char *n, const unsigned char *offered,
@@ -33,6 +42,11 @@ on_alpn(SSL *ssl, const unsigned char **out, unsigned char *n, const unsigned ch
     unsigned from_n = (unsigned) (ours + sizeof(ours) - 1 - from);
 
     (void) ssl;
+    if (is_challenge(slice_of((const char *) offered, offered_n))) {
+        *out = offered + 1;
+        *n = offered[0];
+        return SSL_TLSEXT_ERR_OK;
+    }
     if (SSL_select_next_proto((unsigned char **) out, n, from, from_n, offered, offered_n) !=
         OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
@@ -45,6 +59,28 @@ on_server_name(SSL *ssl, int *alert, void *arg)
 {
     (void) ssl, (void) alert, (void) arg;
     return SSL_TLSEXT_ERR_OK;
+}
+
+static bool
+use_identity(SSL *ssl, struct tls_identity *id, struct tls_worker *w)
+{
+    const struct tls_identity_copy *c = tls_identity_copy(id, w->number, w->library);
+
+    return c && SSL_use_cert_and_key(ssl, c->leaf, c->key, c->chain, 1) == 1;
+}
+
+/* Now a certificate is needed: not for a client that comes back with a ticket. */
+static int
+on_certificate(SSL *ssl, void *arg)
+{
+    const struct tls_choice *choice = tls_layer_choice(ssl);
+    struct tls_worker *w = tls_worker_self();
+
+    (void) arg;
+    for (size_t kind = 0; kind < TLS_KEY_KINDS; kind++)
+        if (!w || (choice->of[kind] && !use_identity(ssl, choice->of[kind], w)))
+            return 0;
+    return 1;
 }
 
 /* The client asks for proof that the certificate is not revoked. */
@@ -176,6 +212,7 @@ make_context(struct tls_server *s, OSSL_LIB_CTX *library, struct text *why)
     SSL_CTX_set_alpn_select_cb(c, on_alpn, s);
     SSL_CTX_set_tlsext_servername_callback(c, on_server_name);
     SSL_CTX_set_tlsext_status_cb(c, on_status);
+    SSL_CTX_set_cert_cb(c, on_certificate, NULL);
     if (s->keylog_fd >= 0)
         SSL_CTX_set_keylog_callback(c, on_keylog);
     return c;
@@ -307,6 +344,15 @@ tls_server_swap(struct tls_server *s, struct tls_store *store)
 }
 
 void
+tls_server_keep(struct tls_server *s, struct tls_store *kept)
+{
+    tls_store_hold(kept);
+    kept = atomic_exchange(&s->kept, kept);
+    if (kept)
+        workers_retire(release_store, kept);
+}
+
+void
 tls_server_hold(struct tls_server *s)
 {
     atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
@@ -320,6 +366,7 @@ tls_server_release(struct tls_server *s)
     for (size_t i = 0; i < WORKERS_MAX; i++)
         SSL_CTX_free(s->contexts[i]);
     tls_store_release(s->store);
+    tls_store_release(s->kept);
     free(s->client_ca);
     if (s->keylog_fd >= 0)
         close(s->keylog_fd);

@@ -10,6 +10,7 @@
 struct tls_server {
     _Atomic uint32_t           refs;
     _Atomic(struct tls_store *) store; /* replaced by tls_server_swap() */
+    _Atomic(struct tls_store *) kept;  /* NULL, or replaced by tls_server_keep() */
     char                      *client_ca; /* PEM; NULL: none */
     size_t                     client_ca_n;
     enum tls_client_mode       client_mode;

@@ -89,6 +89,9 @@ struct tls_server *tls_server_new(const struct tls_server_options *o, struct tex
 void tls_server_offer_h2(struct tls_server *s);
 /* Control thread, while it is used: other identities for handshakes to come. */
 void tls_server_swap(struct tls_server *s, struct tls_store *store);
+/* The same for further ones, which are shown for names that no identity of the store above is for:
+ * certificates that look after themselves.  Without a call there are none. */
+void tls_server_keep(struct tls_server *s, struct tls_store *kept);
 void tls_server_hold(struct tls_server *s);
 void tls_server_release(struct tls_server *s);
 

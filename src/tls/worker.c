@@ -4,27 +4,39 @@
 
 #include "runtime/loop.h"
 #include "runtime/quiesce.h"
+#include "tls/provider.h"
 
 /* Each element belongs to the thread whose loop has that number, and stays until the process
  * ends. */
 static struct tls_worker workers[WORKERS_MAX];
 
 static bool
+make_digest(OSSL_LIB_CTX *library, const char *name, struct tls_digest *d)
+{
+    d->md = EVP_MD_fetch(library, name, NULL);
+    d->context = EVP_MD_CTX_new();
+    return d->md && d->context;
+}
+
+static bool
 make(struct tls_worker *w)
 {
     w->library = OSSL_LIB_CTX_new();
+    if (!w->library || !tls_provider_install(w))
+        return false;
     w->ticket_cipher = EVP_CIPHER_fetch(w->library, "AES-256-CBC", NULL);
-    w->sha256 = EVP_MD_fetch(w->library, "SHA256", NULL);
-    w->digest = EVP_MD_CTX_new();
-    return w->library && w->ticket_cipher && w->sha256 && w->digest;
+    return make_digest(w->library, "SHA256", &w->digests[TLS_SHA256]) &&
+           make_digest(w->library, "SHA384", &w->digests[TLS_SHA384]) && w->ticket_cipher;
 }
 
 static void
 unmake(struct tls_worker *w)
 {
     X509_STORE_free(w->system_trust);
-    EVP_MD_CTX_free(w->digest);
-    EVP_MD_free(w->sha256);
+    for (size_t i = 0; i < TLS_DIGESTS; i++) {
+        EVP_MD_CTX_free(w->digests[i].context);
+        EVP_MD_free(w->digests[i].md);
+    }
     EVP_CIPHER_free(w->ticket_cipher);
     OSSL_LIB_CTX_free(w->library);
     *w = (struct tls_worker){0};
@@ -48,10 +60,10 @@ tls_worker_self(void)
 void
 tls_worker_digest(void *worker, struct slice s, unsigned char out[32])
 {
-    struct tls_worker *w = worker;
+    struct tls_digest *d = &((struct tls_worker *) worker)->digests[TLS_SHA256];
 
-    if (!EVP_DigestInit_ex2(w->digest, w->sha256, NULL) ||
-        !EVP_DigestUpdate(w->digest, s.at, s.n) || !EVP_DigestFinal_ex(w->digest, out, NULL))
+    if (!EVP_DigestInit_ex2(d->context, d->md, NULL) ||
+        !EVP_DigestUpdate(d->context, s.at, s.n) || !EVP_DigestFinal_ex(d->context, out, NULL))
         memset(out, 0, 32);
 }
 

@@ -37,12 +37,19 @@ void tls_tickets_rotate(void);
 
 /* ------------------------------------------------------------------ workers */
 
+/* Those of the cipher suites of TLS 1.3. */
+enum { TLS_SHA256, TLS_SHA384, TLS_DIGESTS };
+
+struct tls_digest {
+    EVP_MD     *md;
+    EVP_MD_CTX *context; /* for whoever hashes without waiting */
+};
+
 struct tls_worker {
     unsigned               number;
     OSSL_LIB_CTX          *library; /* NULL: not made yet */
     EVP_CIPHER            *ticket_cipher;
-    EVP_MD                *sha256;
-    EVP_MD_CTX            *digest;
+    struct tls_digest      digests[TLS_DIGESTS];
     X509_STORE            *system_trust; /* read when first needed */
     struct tls_ticket_ring tickets;
 };

@@ -11,8 +11,6 @@
 #include "runtime/fiber.h"
 #include "upstream/judge.h"
 
-enum { HEAD_ON_STACK = 2048, HEAD_MAX = 64 * 1024 };
-
 uint64_t
 relay_deadline_us(const struct exchange *x, uint64_t us)
 {
@@ -39,66 +37,17 @@ relay_new(struct relay_plan *plan)
     return r;
 }
 
-/* ------------------------------------------------------------------ sending */
-
-static int
-put_proxy_header(const struct relay *r, char *out, struct iovec *iov)
-{
-    const struct exchange *x = r->x;
-    int version = relay_config(r)->proxy_protocol;
-
-    if (version == 0)
-        return 0;
-    iov->iov_base = out;
-    iov->iov_len = proxy_header_write(out, version, &x->client_address.any, &x->client->local.any);
-    return 1;
-}
-
-static enum err
-send_vectors(struct relay *r, struct iovec *iov, int n)
-{
-    r->sent_before = r->conn->sent_bytes;
-    for (int i = 0; i < n; i++)
-        r->conn->sent_bytes += iov[i].iov_len;
-    return sock_send(&r->conn->sock, iov, n, r->x->timeouts->send_us);
-}
-
-static enum err
-send_request(struct relay *r)
-{
-    char stack[HEAD_ON_STACK], proxy[PROXY_HEADER_MAX];
-    const struct relay_plan *plan = r->plan;
-    struct iovec iov[3];
-    struct text head;
-    int n = put_proxy_header(r, proxy, &iov[0]);
-    enum err e = ERR_NO_MEMORY;
-
-    text_fixed(&head, stack, sizeof(stack));
-    relay_write_request_head(r, &head);
-    if (head.full) {
-        text_init(&head, HEAD_MAX);
-        relay_write_request_head(r, &head);
-    }
-    if (!head.full) {
-        iov[n++] = (struct iovec){head.at, head.n};
-        if (plan->whole && plan->first.n)
-            iov[n++] = (struct iovec){(char *) plan->first.at, plan->first.n};
-        e = send_vectors(r, iov, n);
-        if (plan->whole)
-            r->x->request_bytes = plan->first.n;
-    }
-    text_free(&head);
-    r->x->times.sent_us = loop_now_us();
-    return e;
-}
-
 /* ------------------------------------------------------------------ connecting */
 
 static bool
-fail_connecting(struct relay *r, struct failure *f, enum err e)
+fail_connecting(struct relay *r, struct failure *f, const struct conn_result *result)
 {
+    enum err e = result->err;
+
     f->err = e;
     f->unseen = f->connect = true;
+    if (result->why[0])
+        f->detail = arena_copy(&r->x->arena, slice_of(result->why, strlen(result->why) + 1)).at;
     switch (e) {
     case ERR_TIMEOUT:
         f->reason = REASON_CONNECT_TIMEOUT;
@@ -108,7 +57,8 @@ fail_connecting(struct relay *r, struct failure *f, enum err e)
     case ERR_REFUSED: f->reason = REASON_CONNECT_REFUSED; break;
     case ERR_NO_DESCRIPTORS: f->reason = REASON_OUT_OF_DESCRIPTORS; break;
     case ERR_NO_MEMORY: f->reason = REASON_OUT_OF_MEMORY; break;
-    default: f->reason = REASON_CONNECT_FAILED; break;
+    case ERR_DENIED: f->reason = result->tls ? REASON_CERTIFICATE : REASON_CONNECT_FAILED; break;
+    default: f->reason = result->tls ? REASON_TLS_FAILED : REASON_CONNECT_FAILED; break;
     }
     f->ours = e == ERR_NO_DESCRIPTORS || e == ERR_NO_MEMORY || e == ERR_CANCELLED;
     return false;
@@ -137,14 +87,49 @@ fail_waiting(const struct relay *r, struct failure *f, const struct conn_result 
     return false;
 }
 
+/* Upgrades and tunnels are HTTP/1's. */
+static enum upstream_http
+http_of(const struct relay *r)
+{
+    const struct request *q = &r->x->request;
+
+    if (slice_is_present(q->upgrade) || q->method == METHOD_CONNECT)
+        return UPSTREAM_HTTP1;
+    return (enum upstream_http) relay_config(r)->http;
+}
+
+static struct slice
+proxy_header(const struct relay *r, char *out)
+{
+    int version = relay_config(r)->proxy_protocol;
+
+    if (version == 0)
+        return (struct slice){NULL, 0};
+    return slice_of(out, proxy_header_write(out, version, &r->x->client_address.any,
+                                            &r->x->client->local.any));
+}
+
+/* Others are asked rather than this one, for a while. */
+static bool
+is_unreachable(const struct conn_result *result)
+{
+    enum err e = result->err;
+
+    return e == ERR_TIMEOUT || e == ERR_REFUSED || e == ERR_UNREACHABLE || e == ERR_NOT_FOUND ||
+           (result->tls && e != ERR_CANCELLED && e != ERR_NO_MEMORY);
+}
+
 static bool
 connect_to(struct relay *r, struct server *s, bool fresh, struct failure *f)
 {
     struct exchange *x = r->x;
     struct upstream *u = s->upstream;
     struct upstream_counters *counters = &u->counters[loop_self()->number];
+    char preface[PROXY_HEADER_MAX];
     struct server_want want = {
         .config = relay_config(r),
+        .http = http_of(r),
+        .preface = proxy_header(r, preface),
         .connect_us = x->timeouts->connect_us,
         .deadline_us = x->timeouts->total_us ? x->times.started_us + x->timeouts->total_us
                                              : TIMER_NEVER,
@@ -152,26 +137,27 @@ connect_to(struct relay *r, struct server *s, bool fresh, struct failure *f)
     };
     struct guard_refusal refusal;
     struct conn_result result;
+    struct server_conn *c;
 
     if (!guard_pend(u->guard, &r->plan->guards, &refusal)) {
         result = (struct conn_result){.fault = CONN_REFUSED_BY_GUARD, .refusal = refusal};
         return fail_waiting(r, f, &result);
     }
-    r->conn = server_conn_get(s, &want, &result);
+    c = server_conn_get(s, &want, &result);
     guard_unpend(u->guard);
     if (result.waited)
         atomic_fetch_add_explicit(&counters->waited, 1, memory_order_relaxed);
-    if (!r->conn) {
-        enum err e = result.err;
-
+    if (!c) {
         if (result.fault != CONN_FAILED)
             return fail_waiting(r, f, &result);
-        if (e == ERR_TIMEOUT || e == ERR_REFUSED || e == ERR_UNREACHABLE || e == ERR_NOT_FOUND)
+        if (is_unreachable(&result))
             server_rest(s);
-        return fail_connecting(r, f, e);
+        return fail_connecting(r, f, &result);
     }
-    r->reused = r->conn->reused;
-    r->idle_us = loop_now_us() - r->conn->idle_since_us;
+    r->reused = c->reused;
+    r->idle_us = loop_now_us() - c->idle_since_us;
+    r->conn = c;
+    r->wire = c->h2 ? &relay_h2 : &relay_h1;
     if (r->reused)
         atomic_fetch_add_explicit(&counters->reused, 1, memory_order_relaxed);
     x->times.connected_us = loop_now_us();
@@ -184,7 +170,9 @@ static bool
 exchange_with(struct relay *r, struct failure *f)
 {
     struct exchange *x = r->x;
-    enum err e = send_request(r);
+    enum err e = r->wire->send_head(r);
+
+    x->times.sent_us = loop_now_us();
 
     if (e != OK) {
         f->reason = e == ERR_TIMEOUT ? REASON_RESPONSE_TIMEOUT : REASON_SERVER_RESET;
@@ -273,9 +261,9 @@ relay_abandon(struct relay *r)
 {
     relay_uncount(r);
     relay_pump_stop(r);
-    if (r->conn)
-        server_conn_close(take(&r->conn));
-    r->start = r->end = 0;
+    if (r->wire)
+        r->wire->release(r);
+    r->wire = NULL;
 }
 
 static bool
@@ -336,6 +324,8 @@ is_wanted(const struct retries_config *config, enum reason reason)
     switch (reason) {
     case REASON_CONNECT_REFUSED:
     case REASON_CONNECT_TIMEOUT:
+    case REASON_TLS_FAILED:
+    case REASON_CERTIFICATE:
     case REASON_CONNECT_FAILED: kind = RETRY_CONNECT; break;
     case REASON_SERVER_RESET: kind = RETRY_RESET; break;
     case REASON_RESPONSE_TIMEOUT: kind = RETRY_TIMEOUT; break;

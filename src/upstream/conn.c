@@ -17,6 +17,7 @@ enum {
     PATIENCE_SHARE = 4,   /* of what an answer takes is the patience, ... */
     PATIENCE_STRETCH = 3, /* but no more than so many times the one that is configured */
     OPENING_SHARE = 8,    /* of connections, and of those who wait, may be opened at a time */
+    SHARED_PATIENCE_US = 1000,
 };
 
 void
@@ -54,9 +55,8 @@ server_conn_close(struct server_conn *c)
     sock_close(&c->sock);
 }
 
-/* The place stays with the caller. */
-static void
-close_keeping_place(struct server_conn *c)
+void
+conn_close_keeping_place(struct server_conn *c)
 {
     close_sock(c);
     pool_of(c->server)->open--;
@@ -64,8 +64,8 @@ close_keeping_place(struct server_conn *c)
     sock_close(&c->sock);
 }
 
-static bool
-is_worn(const struct server_conn *c, const struct connections_config *config)
+bool
+conn_is_worn(const struct server_conn *c, const struct connections_config *config)
 {
     uint64_t age_us = loop_now_us() - c->made_us;
     /* Not all that were made together at once. */
@@ -78,15 +78,47 @@ is_worn(const struct server_conn *c, const struct connections_config *config)
 static bool
 is_fit(struct server_conn *c, const struct connections_config *config)
 {
-    return !is_worn(c, config) && !sock_is_hung_up(&c->sock) && !loop_self()->stopping &&
+    return !conn_is_worn(c, config) && !sock_is_hung_up(&c->sock) && !loop_self()->stopping &&
            !(atomic_load(&c->server->faults) & (SERVER_IS_LEAVING | SERVER_IS_IN_MAINTENANCE));
+}
+
+/* Who waits with patience, and can use it; taken out. */
+static struct line_waiter *
+next_patient(struct server_pool *pool, bool h2)
+{
+    list_each (at, &pool->waiting) {
+        struct line_waiter *w = list_entry(at, struct line_waiter, link);
+
+        if (w->http == (h2 ? UPSTREAM_HTTP1 : UPSTREAM_HTTP2))
+            continue;
+        list_remove(&w->link);
+        return w;
+    }
+    return NULL;
+}
+
+void
+conn_share(struct server_conn *c, uint32_t n)
+{
+    struct server_pool *pool = pool_of(c->server);
+
+    while (n-- && h2_link_has_room(c->h2)) {
+        struct line_waiter *w = line_next_here(c->server);
+
+        if (!w)
+            w = next_patient(pool, true);
+        if (!w)
+            return;
+        h2_link_promise(c->h2);
+        line_serve(w, c);
+    }
 }
 
 void
 server_conn_give(struct server_conn *c, const struct connections_config *config)
 {
     struct server_pool *pool = pool_of(c->server);
-    struct list *first;
+    struct line_waiter *patient;
 
     c->requests++;
     c->reused = true;
@@ -96,9 +128,9 @@ server_conn_give(struct server_conn *c, const struct connections_config *config)
     }
     if (line_give(c))
         return;
-    first = list_pop(&pool->waiting);
-    if (first) {
-        line_serve(list_entry(first, struct line_waiter, link), c);
+    patient = next_patient(pool, false);
+    if (patient) {
+        line_serve(patient, c);
         return;
     }
     if (pool->count >= (uint64_t) config->max_idle || loop_self()->ops->watch(&c->sock) != OK) {
@@ -126,39 +158,94 @@ sock_options_of(const struct connections_config *config)
     };
 }
 
-/* With a place taken; gives it back on failure. */
-struct server_conn *
-conn_open(struct server *s, const struct upstream_config *config, uint64_t deadline_us,
-          enum err *error)
+/* PROXY header, TLS, and which HTTP is spoken. */
+static enum err
+greet(struct server_conn *c, const struct server_want *want, uint64_t deadline_us,
+      struct conn_result *result)
 {
-    struct sock_options options = sock_options_of(&config->connections);
-    struct server_conn *c = calloc(1, sizeof(*c));
-    enum err e = ERR_NO_MEMORY;
+    const struct upstream_config *config = want->config;
+    struct iovec iov = {(char *) want->preface.at, want->preface.n};
+    struct server_pool *pool = pool_of(c->server);
+    const struct tls_facts *facts;
+    bool h2 = want->http == UPSTREAM_HTTP2;
+    enum err e = OK;
 
-    pool_of(s)->open++;
-    if (c) {
-        c->server = s;
-        list_init(&c->link);
-        e = sock_connect(&c->sock, &s->address, &options, deadline_us);
+    if (want->preface.n)
+        e = sock_send(&c->sock, &iov, 1, deadline_us - loop_now_us());
+    if (e == OK && config->tls) {
+        e = server_tls_connect(&c->sock, c->server, config->tls, want->http, &pool->session,
+                               deadline_us, result->why);
+        result->tls = e != OK;
+        facts = tls_facts(&c->sock);
+        h2 = facts && slice_eq(facts->alpn, SLICE("h2"));
+        if (e == OK && !h2 && want->http == UPSTREAM_HTTP2) {
+            snprintf(result->why, sizeof(result->why), "the server does not agree to HTTP/2");
+            result->tls = true;
+            return ERR_UNSUPPORTED;
+        }
     }
-    *error = e;
-    if (e == OK) {
-        server_hold(s);
-        c->made_us = loop_now_us();
-        atomic_fetch_add_explicit(&s->made, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&s->upstream->counters[loop_self()->number].connections, 1,
-                                  memory_order_relaxed);
-        return c;
-    }
-    if (c && c->sock.closing.next) {
+    if (want->http != UPSTREAM_HTTP1)
+        pool->speaks_h2 = h2;
+    if (e == OK && h2 && !h2_link_start(c, &config->connections))
+        e = ERR_NO_MEMORY;
+    return e;
+}
+
+static struct server_conn *
+conn_new(struct server *s, const struct upstream_config *config)
+{
+    struct server_conn *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->server = s;
+    c->terms = conn_terms(config);
+    list_init(&c->link);
+    return c;
+}
+
+/* Never came to be. */
+static void
+conn_give_up(struct server_conn *c)
+{
+    if (c->sock.closing.next) {
         /* The loop still knows the socket until the end of its round. */
-        server_hold(s);
+        server_hold(c->server);
         c->sock.release = conn_release;
     } else {
         free(c);
     }
-    conn_uncount(s);
-    return NULL;
+}
+
+struct server_conn *
+conn_open(struct server *s, const struct server_want *want, uint64_t deadline_us,
+          struct conn_result *result)
+{
+    struct sock_options options = sock_options_of(&want->config->connections);
+    struct server_conn *c = conn_new(s, want->config);
+    enum err e = ERR_NO_MEMORY;
+
+    pool_of(s)->open++;
+    if (c)
+        e = sock_connect(&c->sock, &s->address, &options, deadline_us);
+    result->err = e;
+    if (e != OK) {
+        if (c)
+            conn_give_up(c);
+        conn_uncount(s);
+        return NULL;
+    }
+    server_hold(s);
+    c->made_us = c->idle_since_us = loop_now_us();
+    result->err = greet(c, want, deadline_us, result);
+    if (result->err != OK) {
+        server_conn_close(c);
+        return NULL;
+    }
+    atomic_fetch_add_explicit(&s->made, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->upstream->counters[loop_self()->number].connections, 1,
+                              memory_order_relaxed);
+    return c;
 }
 
 /* ------------------------------------------------------------------ getting one */
@@ -183,25 +270,44 @@ round_us(const struct server *s, uint64_t patience_us)
     return conn_sooner(share_us, patience_us * PATIENCE_STRETCH);
 }
 
+/* A connection that is being made will have room for many. */
+static bool
+will_be_shared(const struct server_pool *pool, const struct server_want *want)
+{
+    return want->http == UPSTREAM_HTTP2 || (want->http == UPSTREAM_HTTP_ANY && pool->speaks_h2);
+}
+
 /* After a round in vain: new connections are made a few at a time, for a server that is late will
  * not be faster for having many more of them. */
 static bool
-may_open(const struct server_pool *pool, uint64_t since_us, uint64_t patience_us)
+may_open(const struct server_pool *pool, const struct server_want *want, uint64_t since_us,
+         uint64_t patience_us)
 {
     uint32_t base = pool->open < pool->wanting ? pool->open : pool->wanting;
 
+    if (will_be_shared(pool, want))
+        return pool->opening == 0 || loop_now_us() >= since_us + want->connect_us;
     return pool->opening <= base / OPENING_SHARE ||
            loop_now_us() >= since_us + patience_us * PATIENCE_ROUNDS;
 }
 
-/* A connection of this worker may come back soon. */
+static uint64_t
+patience_of(const struct server_want *want, bool shared)
+{
+    uint64_t us = want->config->connections.patience_us;
+
+    return shared && us < SHARED_PATIENCE_US ? SHARED_PATIENCE_US : us;
+}
+
+/* A connection of this worker may come back soon, or have room. */
 static struct server_conn *
 have_patience(struct server *s, const struct server_want *want, struct conn_result *result)
 {
     struct server_pool *pool = pool_of(s);
-    uint64_t patience_us = want->config->connections.patience_us, since_us = loop_now_us();
-    struct line_waiter w = {.fiber = fiber_self(), .worker = loop_self()->number};
-    bool over = patience_us == 0 || pool->open == 0;
+    bool shared = will_be_shared(pool, want);
+    uint64_t patience_us = patience_of(want, shared), since_us = loop_now_us();
+    struct line_waiter w = line_waiter_of(want);
+    bool over = shared ? pool->opening == 0 : patience_us == 0 || pool->open == 0;
 
     list_append(&pool->waiting, &w.link);
     pool->wanting++;
@@ -214,7 +320,7 @@ have_patience(struct server *s, const struct server_want *want, struct conn_resu
         /* When this thread was late, answers are here already that were not looked at yet. */
         if (w.state == LINE_WAITS && !over)
             step_back();
-        over = over || may_open(pool, since_us, patience_us);
+        over = over || may_open(pool, want, since_us, patience_us);
     }
     pool->wanting--;
     if (w.state == LINE_WAITS)
@@ -234,25 +340,61 @@ make_one(struct server *s, const struct server_want *want, struct conn_result *r
         return NULL;
     }
     pool_of(s)->opening++;
-    c = conn_open(s, want->config, conn_sooner(loop_now_us() + want->connect_us, want->deadline_us),
-                  &result->err);
+    c = conn_open(s, want, conn_sooner(loop_now_us() + want->connect_us, want->deadline_us),
+                  result);
     pool_of(s)->opening--;
     if (!c)
         result->fault = CONN_FAILED;
     return c;
 }
 
+/* It was made for the same terms, and has not ended while nobody looked. */
+static bool
+is_good(struct server_conn *c, const struct server_want *want)
+{
+    if (c->terms != conn_terms(want->config) ||
+        want->http == (c->h2 ? UPSTREAM_HTTP1 : UPSTREAM_HTTP2))
+        return false;
+    return c->h2 ? h2_link_has_room(c->h2) : conn_is_quiet(c);
+}
+
+/* Somebody has handed it over.  NULL: it is of no use; what it was for a place, if any, is ours:
+ * *placed. */
+static struct server_conn *
+take_over(struct server_conn *c, const struct server_want *want, bool *placed)
+{
+    if (c && c->h2) {
+        if (h2_link_redeem(c->h2) && is_good(c, want))
+            return c;
+        return NULL;
+    }
+    if (!c || (!want->fresh && is_good(c, want)))
+        return c;
+    conn_close_keeping_place(c);
+    *placed = true;
+    return NULL;
+}
+
 /* One that is there, or comes back. */
 static struct server_conn *
-reuse(struct server *s, const struct server_want *want, struct conn_result *result)
+reuse(struct server *s, const struct server_want *want, struct conn_result *result, bool *placed)
 {
+    struct server_pool *pool = pool_of(s);
     struct server_conn *c = NULL;
+    bool limited = atomic_load_explicit(&s->limit, memory_order_relaxed) != 0;
 
     /* Nobody overtakes those who wait. */
-    if (atomic_load_explicit(&s->line.n, memory_order_relaxed) == 0)
-        c = pool_take(s);
-    if (!c && atomic_load_explicit(&s->limit, memory_order_relaxed) == 0)
-        c = have_patience(s, want, result);
+    if (atomic_load_explicit(&s->line.n, memory_order_relaxed) == 0) {
+        if (want->http != UPSTREAM_HTTP1)
+            c = pool_join(s, want->config);
+        while (!c && want->http != UPSTREAM_HTTP2 && (c = pool_take(s)) &&
+               c->terms != conn_terms(want->config)) {
+            server_conn_close(c);
+            c = NULL;
+        }
+    }
+    if (!c && (!limited || (will_be_shared(pool, want) && pool->opening)))
+        c = take_over(have_patience(s, want, result), want, placed);
     return c;
 }
 
@@ -260,24 +402,23 @@ struct server_conn *
 server_conn_get(struct server *s, const struct server_want *want, struct conn_result *result)
 {
     struct server_conn *c = NULL;
-    bool placed;
+    bool placed = false;
 
     *result = (struct conn_result){.fault = CONN_OK};
     if (!want->fresh)
-        c = reuse(s, want, result);
-    if (c)
-        return c;
-    if (fiber_self()->cancelled != OK) {
-        *result = (struct conn_result){.fault = CONN_FAILED, .err = ERR_CANCELLED};
-        return NULL;
-    }
-    placed = place_take(s) || line_stand(s, want, &c, result);
-    if (!placed)
-        return NULL;
-    if (c && (want->fresh || !conn_is_quiet(c))) {
-        /* It brought its place with it; a new one takes that. */
-        close_keeping_place(c);
-        c = NULL;
+        c = reuse(s, want, result, &placed);
+    while (!c && !placed) {
+        if (fiber_self()->cancelled != OK) {
+            *result = (struct conn_result){.fault = CONN_FAILED, .err = ERR_CANCELLED};
+            return NULL;
+        }
+        placed = place_take(s);
+        if (!placed) {
+            if (!line_stand(s, want, &c, result))
+                return NULL;
+            placed = !c;
+            c = take_over(c, want, &placed);
+        }
     }
     return c ? c : make_one(s, want, result);
 }

@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-enum { DEFAULT_PORT = 80 };
+enum { HTTP_PORT = 80, HTTPS_PORT = 443 };
 
 static bool
 takes_name(const struct server_config *entry)
@@ -22,12 +22,12 @@ takes_name(const struct server_config *entry)
     uint16_t port;
 
     return entry->address.n && !address_parse(entry->address, &address) &&
-           address_split(entry->address, DEFAULT_PORT, &host, &port);
+           address_split(entry->address, HTTP_PORT, &host, &port);
 }
 
 static void
 take_answer(struct discovery_round *r, const struct server_config *entry, struct findings *f,
-            const struct dns_answer *answer)
+            struct slice host, const struct dns_answer *answer)
 {
     if (f->missing)
         log_info("name of a server resolves again: upstream=%.*s name=%.*s",
@@ -37,6 +37,7 @@ take_answer(struct discovery_round *r, const struct server_config *entry, struct
     for (size_t i = 0; i < answer->n; i++) {
         struct discovered d = discovered_of(entry, &answer->addresses[i]);
 
+        d.name = host;
         findings_add(f, &d);
     }
     f->due_us = loop_now_us() + findings_ttl_us(r->config, answer->ttl_s, true);
@@ -59,14 +60,15 @@ static enum err
 look_up(struct discovery_round *r, const struct server_config *entry, struct findings *f)
 {
     struct dns_answer *answer = malloc(sizeof(*answer));
+    uint16_t usual = r->config->tls ? HTTPS_PORT : HTTP_PORT;
     enum err e = ERR_NO_MEMORY;
     struct slice host;
     uint16_t port;
 
-    if (answer && address_split(entry->address, DEFAULT_PORT, &host, &port))
+    if (answer && address_split(entry->address, usual, &host, &port))
         e = dns_resolve(host, port, answer);
     if (e == OK)
-        take_answer(r, entry, f, answer);
+        take_answer(r, entry, f, host, answer);
     else if (e != ERR_CANCELLED)
         take_failure(r, entry, f, e);
     free(answer);

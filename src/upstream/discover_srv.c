@@ -47,12 +47,23 @@ weight_of(const struct server_config *entry, const struct dns_srv_target *target
     return weight > LB_WEIGHT_MAX ? LB_WEIGHT_MAX : (uint32_t) weight;
 }
 
+/* Certificates are for the service's own domain: who names the targets is only DNS (RFC 6125 6.2.1).
+ * "_http._tcp.app.internal" -> "app.internal" */
+static struct slice
+domain_of(struct slice srv)
+{
+    while (srv.n && srv.at[0] == '_')
+        (void) slice_cut(&srv, '.');
+    return srv;
+}
+
 static void
 add_target(struct srv_question *q, const struct dns_srv_target *target, uint16_t rank)
 {
     for (size_t i = 0; i < q->addresses.n; i++) {
         struct discovered d = discovered_of(q->entry, &q->addresses.addresses[i]);
 
+        d.name = domain_of(q->entry->srv);
         d.weight = weight_of(q->entry, target);
         d.tier = (uint16_t) (d.tier + rank > UINT16_MAX ? UINT16_MAX : d.tier + rank);
         findings_add(q->findings, &d);

@@ -207,6 +207,7 @@ discovery_add(struct discovery_round *r, const struct discovered *d)
     atomic_store(&e->server->limit, (uint32_t) d->max_connections);
     atomic_store(&e->server->target->limit, (uint32_t) d->max_connections);
     line_admit(e->server);
+    server_set_name(e->server, d->name);
     return list_it(r);
 }
 

@@ -37,6 +37,7 @@ struct discovery_round {
 struct discovered {
     const struct server_config *source;
     union address               address;
+    struct slice                name; /* for its certificate; absent: its IP address */
     uint32_t                    weight;
     uint16_t                    tier;
     struct slice                region;

@@ -19,9 +19,19 @@
 /* What a message to another worker brings. */
 struct delivery {
     struct message      message;
-    struct line_waiter      *waiter;
+    struct line_waiter *waiter;
     struct server_conn *conn;
 };
+
+struct line_waiter
+line_waiter_of(const struct server_want *want)
+{
+    return (struct line_waiter){
+        .fiber = fiber_self(),
+        .worker = loop_self()->number,
+        .http = want->http,
+    };
+}
 
 void
 line_serve(struct line_waiter *w, struct server_conn *c)
@@ -60,6 +70,29 @@ next_in_line(struct server *s)
     }
     pthread_mutex_unlock(&s->line.lock);
     return w;
+}
+
+struct line_waiter *
+line_next_here(struct server *s)
+{
+    struct line_waiter *found = NULL;
+
+    if (atomic_load(&s->line.n) == 0)
+        return NULL;
+    pthread_mutex_lock(&s->line.lock);
+    list_each (at, &s->line.waiting) {
+        struct line_waiter *w = list_entry(at, struct line_waiter, link);
+
+        if (w->worker != loop_self()->number || w->http == UPSTREAM_HTTP1)
+            continue;
+        list_remove(&w->link);
+        w->state = LINE_PROMISED;
+        atomic_fetch_sub(&s->line.n, 1);
+        found = w;
+        break;
+    }
+    pthread_mutex_unlock(&s->line.lock);
+    return found;
 }
 
 /* A waiter of any worker gets the connection, or the place when c is NULL.  False: out of memory;
@@ -150,9 +183,10 @@ emigrate(struct server_conn *c)
     sock_init(&copy->sock, fd);
     list_init(&copy->link);
     copy->server = c->server;
-    copy->sent_bytes = c->sent_bytes;
+    copy->sock.sent = c->sock.sent;
     copy->requests = c->requests;
     copy->made_us = c->made_us;
+    copy->terms = c->terms;
     copy->reused = true;
     server_hold(c->server);
     /* The place moves with it. */
@@ -177,6 +211,15 @@ line_give(struct server_conn *c)
         line_serve(w, c);
         return true;
     }
+    if (c->sock.layer) {
+        /* Its keys belong to this worker; its place does not. */
+        conn_close_keeping_place(c);
+        if (!hand_over(w, NULL)) {
+            put_back(s, w);
+            place_free(s);
+        }
+        return true;
+    }
     moved = emigrate(c);
     if (!moved) {
         put_back(s, w);
@@ -197,7 +240,23 @@ line_give(struct server_conn *c)
 struct call {
     struct message message;
     struct server *server; /* a reference */
+    bool           urgent; /* the caller's worker has none at all */
 };
+
+/* One that many share goes when nobody is on it; from a worker that has some to one that has none,
+ * it goes in any case. */
+static void
+yield_shared(struct server_pool *pool, bool urgent)
+{
+    list_each (at, &pool->shared) {
+        struct h2_link *link = list_entry(at, struct server_conn, link)->h2;
+
+        if (!urgent && h2_link_busy(link))
+            continue;
+        h2_link_leave(link);
+        return;
+    }
+}
 
 static void
 answer_call(struct message *m)
@@ -208,22 +267,26 @@ answer_call(struct message *m)
     /* Nobody wants it any more: its place is free for others. */
     if (c && !line_give(c))
         server_conn_close(c);
+    if (!c && atomic_load(&call->server->line.n))
+        yield_shared(pool_of(call->server), call->urgent);
     server_release(call->server);
     free(call);
 }
 
 static void
-call_for_idle(struct server *s)
+call_for_idle(struct server *s, bool shared)
 {
+    bool urgent = pool_of(s)->open == 0;
+
     for (unsigned w = 0; w < upstream_workers; w++) {
         struct call *call;
 
-        if (w == loop_self()->number || atomic_load(&s->pools[w].count) == 0)
+        if (w == loop_self()->number || (atomic_load(&s->pools[w].count) == 0 && !shared))
             continue;
         call = calloc(1, sizeof(*call));
         if (!call)
             return;
-        *call = (struct call){.message.run = answer_call, .server = s};
+        *call = (struct call){.message.run = answer_call, .server = s, .urgent = urgent};
         server_hold(s);
         if (workers_send(w, &call->message))
             return;
@@ -272,7 +335,7 @@ line_stand(struct server *s, const struct server_want *want, struct server_conn 
               struct conn_result *result)
 {
     const struct queue_config *queue = &want->config->queue;
-    struct line_waiter w = {.fiber = fiber_self(), .worker = loop_self()->number};
+    struct line_waiter w = line_waiter_of(want);
     uint64_t until_us = conn_sooner(loop_now_us() + queue->timeout_us, want->deadline_us);
     bool in_time = true;
 
@@ -282,7 +345,7 @@ line_stand(struct server *s, const struct server_want *want, struct server_conn 
         return false;
     }
     result->waited = true;
-    call_for_idle(s);
+    call_for_idle(s, want->http != UPSTREAM_HTTP1);
     /* A place may have become free before we stood in line. */
     if (place_take(s)) {
         if (leave_line(s, &w))

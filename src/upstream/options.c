@@ -4,6 +4,7 @@
 #include "upstream/health.h"
 #include "upstream/locality.h"
 #include "upstream/passive.h"
+#include "upstream/server_tls.h"
 #include "upstream/sticky.h"
 
 /* ------------------------------------------------------------------ balancing */
@@ -107,8 +108,11 @@ check_address(struct config_bind *b, const struct server_config *s)
     struct slice host;
     uint16_t port;
 
-    if (slice_starts(s->address, SLICE("http://")))
-        return config_bind_error(b, &s->address, "leave out `http://`",
+    if (slice_search(s->address, SLICE("://")) != SLICE_NOT_FOUND)
+        return config_bind_error(b, &s->address,
+                                 slice_starts(s->address, SLICE("https"))
+                                     ? "leave out `https://`, and add `tls: {}` to the upstream"
+                                     : "leave out `http://`",
                                  "expected host:port, found a URL");
     if (address_parse(s->address, &address) || address_split(s->address, 80, &host, &port))
         return true;
@@ -166,6 +170,10 @@ static const struct option connections_options[] = {
      .preset = "true",
      .doc = "Finds out after how long a server closes idle connections, and closes them a little "
             "earlier."},
+    {"streams", &option_int, offsetof(struct connections_config, streams), .preset = "100",
+     .min = 1, .max = 10000,
+     .doc = "HTTP/2: how many requests one connection carries at a time, unless the server wants "
+            "fewer."},
     {"fast_open", &option_bool, offsetof(struct connections_config, fast_open),
      .preset = "false",
      .doc = "TCP Fast Open: the first request travels with the opening of the connection. Such a "
@@ -233,6 +241,12 @@ static const struct option_object hedge_object = {
 /* ------------------------------------------------------------------ upstreams */
 
 static const char *const proxy_protocols[] = {"off", "v1", "v2", NULL};
+static const char *const https[] = {
+    [UPSTREAM_HTTP1] = "http1",
+    [UPSTREAM_HTTP2] = "http2",
+    [UPSTREAM_HTTP_ANY] = "any",
+    NULL,
+};
 static const char *const loads[] = {"ignore", "field", NULL};
 
 /* The first two only for upstreams with a name; the rest also for a URL in a route. */
@@ -283,6 +297,12 @@ static const struct option upstream_options[] = {
      .choices = proxy_protocols,
      .doc = "Whether connections begin with a PROXY header that tells the client's address; such "
             "connections are not shared between clients."},
+    {"tls", &option_objects, AT(tls), .object = &upstream_tls_object, .flags = OPTION_POINTER,
+     .doc = "TLS to servers; `tls: {}` where the system trusts their certificates."},
+    {"http", &option_choice, AT(http), .preset = "http1", .choices = https,
+     .doc = "`http2`: many requests share a connection (in clear: with prior knowledge); `any`: "
+            "what the server prefers, with `tls` only. Upgrades such as WebSocket always use "
+            "HTTP/1.1."},
     {"resolve", &option_duration, AT(resolve_us), .preset = "0", .max = 86400000000,
      .doc = "How often names are looked up again at least; 0 goes by the TTL of the answer."},
     {NULL},
@@ -310,6 +330,13 @@ check_upstream(struct config_bind *b, void *object)
         return config_bind_error(b, &u->servers,
                                  "list at least one, such as `servers: [10.0.0.1:8080]`",
                                  "the upstream has no servers");
+    if (u->http == UPSTREAM_HTTP_ANY && !u->tls)
+        return config_bind_error(b, &u->http, "choose `http1` or `http2`, or add `tls: {}`",
+                                 "without TLS nothing can be agreed on");
+    if (u->http != UPSTREAM_HTTP1 && u->proxy_protocol)
+        return config_bind_error(b, &u->proxy_protocol, "use `http: http1`",
+                                 "connections of HTTP/2 are shared by clients, but a PROXY header "
+                                 "tells one client's address");
     return check_regions(b, u);
 }
 
@@ -323,22 +350,26 @@ const struct option_object upstream_object = {
 };
 
 bool
-upstream_url(struct slice to, struct slice *address)
+upstream_url(struct slice to, struct arena *arena, struct slice *address, bool *secure)
 {
     struct slice host;
     uint16_t port;
 
+    *secure = slice_starts(to, SLICE("https://"));
     if (slice_starts(to, SLICE("unix:"))) {
         *address = to;
         return to.n > 5;
     }
-    if (!slice_starts(to, SLICE("http://")))
+    if (!slice_starts(to, SLICE("http://")) && !*secure)
         return false;
-    *address = slice_from(to, 7);
+    *address = slice_from(to, *secure ? 8 : 7);
     if (address->n && address->at[address->n - 1] == '/')
         address->n--;
-    return slice_find(*address, '/') == SLICE_NOT_FOUND &&
-           address_split(*address, 80, &host, &port);
+    if (slice_find(*address, '/') != SLICE_NOT_FOUND || !address_split(*address, 80, &host, &port))
+        return false;
+    if (*secure && !address_split(*address, 0, &host, &port))
+        *address = arena_printf(arena, "%.*s:443", SLICE_ARG(*address));
+    return address->n > 0;
 }
 
 const struct option_object upstream_url_object = {

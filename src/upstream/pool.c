@@ -62,6 +62,9 @@ conn_is_quiet(struct server_conn *c)
         return false;
     if (!(c->sock.flags & SOCK_READABLE))
         return true;
+    /* With TLS, what arrives need not be said to us: a ticket, say. */
+    if (c->sock.layer)
+        return sock_recv_now(&c->sock, &byte, 1) == IO_PENDING;
     return recv(c->sock.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
@@ -78,6 +81,20 @@ pool_take(struct server *s)
             return c;
         server_learn_idle(s, loop_now_us() - c->idle_since_us);
         server_conn_close(c);
+    }
+    return NULL;
+}
+
+struct server_conn *
+pool_join(struct server *s, const struct upstream_config *config)
+{
+    list_each (at, &pool_of(s)->shared) {
+        struct server_conn *c = list_entry(at, struct server_conn, link);
+
+        if (c->terms != conn_terms(config) || conn_is_worn(c, &config->connections))
+            h2_link_leave(c->h2);
+        else if (h2_link_has_room(c->h2))
+            return c;
     }
     return NULL;
 }
@@ -128,15 +145,17 @@ warm_one(void *arg)
     struct warming *w = arg;
     struct server *s = w->server;
     const struct guard_options guards = {.breaker = w->config->breaker};
-    struct guard_refusal refusal;
+    const struct server_want want = {.config = w->config, .http = w->config->http};
+    struct conn_result result = {0};
     struct server_conn *c = NULL;
-    enum err e;
 
-    if (guard_connect(s->upstream->guard, &guards, &refusal))
-        c = conn_open(s, w->config, loop_now_us() + exchange_default_timeouts.connect_us, &e);
+    if (guard_connect(s->upstream->guard, &guards, &result.refusal))
+        c = conn_open(s, &want, loop_now_us() + exchange_default_timeouts.connect_us, &result);
     else
         place_free(s);
     pool_of(s)->warming--;
+    if (c && c->h2)
+        c = NULL; /* it is shared already */
     if (c && (loop_self()->stopping || loop_self()->ops->watch(&c->sock) != OK))
         server_conn_close(c);
     else if (c && !line_give(c))
@@ -250,7 +269,7 @@ server_pool_warm(struct server *s, const struct upstream_config *config, struct 
     struct server_pool *pool = pool_of(s);
 
     forget_warmth(pool);
-    if (config->connections.warm == 0)
+    if (config->connections.warm == 0 || config->proxy_protocol)
         return;
     pool->warmth = config;
     pool->warmth_owner = config_hold(owner);
@@ -270,6 +289,9 @@ server_pool_close(struct server *s)
         pool_leave(c);
         server_conn_close(c);
     }
+    list_each (at, &pool->shared)
+        h2_link_leave(list_entry(at, struct server_conn, link)->h2);
+    tls_session_clear(&pool->session);
     stop_care(pool);
 }
 

@@ -6,17 +6,21 @@
  *     choose.c         which server, and why (explain)
  *     attempt.c        one server is asked: connection, request, head of the answer
  *     hedge.c          two are asked, the first answer wins
- *     request_head.c   the head as the server gets it
- *     request_pump.c   the body, on a fiber of its own, while the response may be coming already
+ *     request_pump.c   the request's body, on a fiber of its own, while the response may be coming
  *     response.c       the response's head, and its body as a source that is pulled
+ *     h1_wire.c        all of it as HTTP/1.1; h1_head.c: the request's head
+ *     h2_wire.c        all of it as a stream of HTTP/2, on a connection of h2_link.c
  *     load_report.c    what a response says of its server's load
  */
 #ifndef UPSTREAM_RELAY_H
 #define UPSTREAM_RELAY_H
 
 #include "http/h1.h"
+#include "upstream/h2_link.h"
 #include "upstream/server.h"
 #include "upstream/sticky.h"
+
+enum { RELAY_HEAD_BYTES = 16 * 1024, RELAY_FIELDS = 200 }; /* of answers */
 
 enum { ATTEMPTS_MAX = 14 }; /* and further ones of hedging */
 
@@ -24,7 +28,6 @@ enum { ATTEMPTS_MAX = 14 }; /* and further ones of hedging */
 struct pump {
     struct fiber   *fiber;    /* NULL: not started */
     struct fiber   *waiter;   /* waits for the end of the pump */
-    struct server_conn *conn;
     bool            chunked;  /* the length is not known beforehand */
     bool            done;     /* the fiber has ended */
     bool            complete; /* all of it was sent */
@@ -52,11 +55,33 @@ struct relay_plan {
     size_t                          n_tried;
 };
 
+struct relay;
+struct failure;
+
+/* How an exchange is spoken with a server; one for each version of HTTP. */
+struct relay_wire {
+    /* The head of the request, and the body with it when the plan has that whole. */
+    enum err (*send_head)(struct relay *r);
+    /* Of the body; wait until the server has taken it, or may be expected to. */
+    enum err (*send_chunk)(struct relay *r, struct slice chunk);
+    enum err (*send_end)(struct relay *r);
+    /* The next head of the answer, informational or final, into r->head.  False: *f says why. */
+    bool (*read_head)(struct relay *r, uint64_t silence_us, struct failure *f);
+    /* As body_ops.next(): of the answer's body. */
+    enum err (*next)(struct relay *r, struct slice *chunk);
+    /* The answer is here to its last byte: the connection is free for others if it can be. */
+    void (*finish)(struct relay *r);
+    /* Gives back all that is still held; a connection that is not free is closed.  Again: nothing. */
+    void (*release)(struct relay *r);
+};
+
+extern const struct relay_wire relay_h1, relay_h2;
+
 /* One attempt; the one that is answered becomes the source of the response's body. */
 struct relay {
     struct relay_plan  *plan;
     struct exchange    *x;
-    struct server_conn *conn;
+    const struct relay_wire *wire; /* NULL: not connected yet */
     struct server      *counted; /* it has us in flight; NULL when not any more */
     bool                unanswered; /* ... and counts our answer as outstanding */
     struct server      *server;  /* who is asked; the plan has the reference */
@@ -66,22 +91,25 @@ struct relay {
     uint64_t            idle_us; /* ... after so long */
     struct pump         pump;
     struct fiber       *main;    /* the one that the exchange runs on */
-    /* Bytes from the server: */
-    char               *buffer;
-    unsigned            buffer_size; /* BUFFER_MEDIUM, BUFFER_LARGE */
-    size_t              start, end;
     /* The response: */
     struct h1_head      head;
     struct body         body;
+    uint64_t            body_bytes; /* so far */
+    struct fields       trailers;
+    bool                complete;
+    enum err            broken; /* error of the body, which stays */
+    /* HTTP/1: */
+    struct server_conn *conn;    /* ours alone; NULL: given back */
+    uint64_t            sent_before; /* by it, before this request */
+    char               *buffer;  /* bytes from the server */
+    unsigned            buffer_size; /* BUFFER_MEDIUM, BUFFER_LARGE */
+    size_t              start, end;
     enum h1_framing     framing;
     uint64_t            left;
     struct h1_chunked   chunked;
-    uint64_t            body_bytes; /* so far */
-    uint64_t            sent_before; /* by the connection, before this request */
-    struct fields       trailers;
     bool                keep_alive;
-    bool                complete;
-    enum err            broken; /* error of the body, which stays */
+    /* HTTP/2: */
+    struct h2_call      call;
 };
 
 /* Why an attempt failed. */
@@ -140,8 +168,12 @@ bool relay_hedge(struct relay **r, struct server *s, struct failure *f);
 
 /* ------------------------------------------------------------------ the rest */
 
-/* Into out; false when it does not fit or memory is used up (the text's `full`). */
-void relay_write_request_head(const struct relay *r, struct text *out);
+/* As HTTP/1.1; the text's `full`: it does not fit, or memory is used up. */
+void relay_write_h1_head(const struct relay *r, struct text *out);
+/* What is said of the version that the client spoke (Via). */
+struct slice relay_via(const struct exchange *x);
+/* Host, for a request that names none. */
+struct slice relay_host(const struct relay *r);
 
 /* False when there is no memory for a fiber. */
 bool relay_pump_start(struct relay *r);
@@ -150,8 +182,19 @@ void relay_pump_stop(struct relay *r);
 
 /* Reads response heads up to the final one, into r->head.  False: failed, and *f says why. */
 bool relay_read_head(struct relay *r, struct failure *f);
-/* The body of the response as a source, into x->response. */
+/* r->head and the body as a source, into x->response. */
 void relay_make_response(struct relay *r);
+/* The server may be silent while the request is still moving: true when it has moved since *since_us,
+ * which is later then. */
+bool relay_has_moved(const struct relay *r, uint64_t *since_us);
+/* For wires, where an answer fails: why, in *f; false always. */
+bool relay_fail(struct failure *f, enum reason reason, enum err err, const char *detail);
+bool relay_fail_waiting(struct relay *r, struct failure *f, enum err e, bool begun);
+/* The same for its body: e, which stays. */
+enum err relay_broke_off(struct relay *r, enum err e);
+enum err relay_malformed(struct relay *r, const char *words);
+/* The last byte of the answer was read. */
+void relay_finish(struct relay *r);
 /* Gives back what the relay holds; the connection too, when it can be used again. */
 void relay_release(struct relay *r);
 

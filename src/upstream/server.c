@@ -74,6 +74,7 @@ server_new(struct upstream *u, const union address *address, struct server_block
     list_init(&s->checks);
     for (unsigned w = 0; w < upstream_workers; w++) {
         list_init(&s->pools[w].idle);
+        list_init(&s->pools[w].shared);
         list_init(&s->pools[w].waiting);
     }
     atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
@@ -102,6 +103,23 @@ servers_new(struct upstream *u, const union address *addresses, size_t n, struct
 }
 
 void
+server_set_name(struct server *s, struct slice name)
+{
+    char *old = atomic_load(&s->name), *copy = NULL;
+
+    if (name.n == 0 ? !old : old && slice_eq(name, slice_str(old)))
+        return;
+    if (name.n) {
+        copy = strndup(name.at, name.n);
+        if (!copy)
+            return;
+    }
+    old = atomic_exchange(&s->name, copy);
+    if (old)
+        workers_retire(free, old);
+}
+
+void
 server_hold(struct server *s)
 {
     atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
@@ -112,6 +130,9 @@ server_release(struct server *s)
 {
     if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
+    for (unsigned w = 0; w < upstream_workers; w++)
+        tls_session_clear(&s->pools[w].session);
+    free(s->name);
     pthread_mutex_destroy(&s->line.lock);
     block_release(s->block);
     upstream_drop(s->upstream);

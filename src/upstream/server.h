@@ -13,6 +13,7 @@
 #include "base/map.h"
 #include "runtime/quiesce.h"
 #include "runtime/sock.h"
+#include "upstream/server_tls.h"
 #include "upstream/passive.h"
 #include "upstream/upstream.h"
 
@@ -30,6 +31,7 @@ enum server_fault {
 /* A worker's idle connections to one server, the last used first, and who waits for one. */
 struct server_pool {
     struct list      idle;
+    struct list      shared;  /* those of HTTP/2 that others may join */
     struct list      waiting; /* struct line_waiter: of this worker, with patience */
     _Atomic uint32_t count;   /* of idle; others may look */
     uint32_t         open;    /* all of this worker */
@@ -39,6 +41,8 @@ struct server_pool {
     uint32_t         opening; /* of them, not connected yet */
     uint32_t         wanting; /* exchanges that have patience */
     uint32_t         warming; /* to be opened beforehand, under way */
+    bool             speaks_h2; /* the last connection does */
+    struct tls_session_slot session; /* of TLS, for the next one */
     const struct upstream_config *warmth; /* wants some open beforehand; NULL: not */
     struct config                *warmth_owner; /* a reference */
 };
@@ -64,6 +68,8 @@ struct server {
     _Atomic uint8_t      faults; /* enum server_fault */
     union address        address;
     struct slice         text; /* "10.0.0.1:80" */
+    _Atomic(char *)      name; /* as it was configured, for its certificate; NULL: by address.
+                                * Replaced ones are retired. */
     uint64_t             key;  /* hash of the text, the same in every process */
     _Atomic uint64_t     sticky_id; /* stands for it in cookies */
     _Atomic uint32_t     limit; /* max_connections; 0: none */
@@ -108,6 +114,8 @@ void server_end_ramp(struct server *s);
 void server_report_share(struct server *s, uint16_t share);
 /* A report that is at least so old does not count any more. */
 void server_forget_report(struct server *s, uint64_t older_us);
+/* The name that it was found by; absent: none. */
+void server_set_name(struct server *s, struct slice name);
 /* Words for faults: "draining", "down", ...: the gravest one; "up" for none. */
 const char *server_fault_words(unsigned faults);
 
@@ -212,10 +220,11 @@ bool upstream_tell(void (*run)(void *arg), void *arg);
 struct server_conn {
     struct sock    sock;
     struct server *server;
+    struct h2_link *h2;  /* many share it; NULL: HTTP/1, it belongs to one at a time */
     struct list    link; /* in the pool */
     struct timer   idle;
-    uint64_t       sent_bytes; /* in its whole life */
-    uint64_t       requests;   /* finished ones */
+    uint64_t       terms;      /* upstream_terms() of whom it was made for */
+    uint64_t       requests;   /* finished ones; of HTTP/2: begun */
     uint64_t       made_us;
     uint64_t       idle_since_us;
     bool           reused;     /* has carried an exchange before */
@@ -224,6 +233,8 @@ struct server_conn {
 /* How a connection is wanted. */
 struct server_want {
     const struct upstream_config *config;
+    enum upstream_http            http;
+    struct slice                  preface;     /* goes ahead of everything: a PROXY header; or absent */
     uint64_t                      connect_us;  /* how long a new one may take */
     uint64_t                      deadline_us; /* of the exchange */
     bool                          fresh;       /* not one that was used before */
@@ -241,12 +252,14 @@ enum conn_fault {
 struct conn_result {
     enum conn_fault      fault;
     enum err             err;     /* CONN_FAILED: of connecting */
+    bool                 tls;     /* ... of the handshake; `why` says more */
+    char                 why[120];
     struct guard_refusal refusal; /* CONN_REFUSED_BY_GUARD */
     bool                 waited;
 };
 
-/* One from the pool, one that another exchange gives back, or a new one.  Waits.  NULL: *result
- * says why. */
+/* One from the pool, one that another exchange gives back, or a new one; of HTTP/2: one on which an
+ * exchange may begin now.  Waits.  NULL: *result says why. */
 struct server_conn *server_conn_get(struct server *s, const struct server_want *want,
                                     struct conn_result *result);
 /* Back into the pool or to who waits for one; closes it when it is not fit to be used again. */

@@ -19,6 +19,7 @@
 struct breaker_config;
 struct concurrency_config;
 struct geo;
+struct upstream_tls;
 
 /* What whoever operates a server wants of it. */
 enum server_state {
@@ -86,6 +87,7 @@ struct connections_config {
     int64_t            max_requests; /* 0: no limit */
     uint64_t           patience_us;  /* wait for one to come back before a new one is made */
     bool               learn_idle;   /* close them before the server does */
+    int64_t            streams;   /* HTTP/2: exchanges on a connection at a time */
     bool               fast_open;
     uint64_t           keepalive_us; /* TCP keep-alive probes after so much silence; 0: none */
     union address      source;       /* family 0: any */
@@ -123,8 +125,13 @@ struct upstream_config {
     int64_t                    subset; /* each worker uses only so many; 0: all */
     int                        load;   /* enum upstream_load */
     int                        proxy_protocol; /* 0 off, 1, 2 */
+    struct upstream_tls       *tls;  /* NULL: in clear */
+    int                        http; /* enum upstream_http */
     uint64_t                   resolve_us;
 };
+
+/* Which versions of HTTP servers are spoken to in. */
+enum upstream_http { UPSTREAM_HTTP1, UPSTREAM_HTTP2, UPSTREAM_HTTP_ANY /* as agreed with TLS */ };
 
 /* Where servers' own reports of their load come from. */
 enum upstream_load { LOAD_IGNORE, LOAD_FIELD /* endpoint-load-metrics */ };
@@ -205,7 +212,10 @@ void upstream_tunnel_close(struct sock *server);
 void upstream_explain(struct upstream *u, const struct upstream_config *config, struct exchange *x,
                       struct text *out);
 
-/* A parsed "http://host:port": host:port in *address.  False: not such a URL. */
-bool upstream_url(struct slice to, struct slice *address);
+/* A parsed "http://host:port" or "https://host": host and port in *address, from the arena if need
+ * be.  False: not such a URL. */
+bool upstream_url(struct slice to, struct arena *arena, struct slice *address, bool *secure);
+/* TLS without options, for such a URL: by whom the system trusts.  NULL: out of memory. */
+struct upstream_tls *upstream_tls_plain(void);
 
 #endif

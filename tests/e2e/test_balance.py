@@ -304,6 +304,20 @@ def test_without_spill_a_region_keeps_its_work(stage):
     assert set(from_region(proxy, "eu")) == {"us1", "us2"}
 
 
+def test_a_proxy_prefers_the_servers_of_its_own_zone(stage):
+    """Zone-aware: where this proxy is decides, not where the client is; what its zone cannot bear goes on to others."""
+    origins = group(stage, ["z1a", "z1b", "z2a", "z2b"])
+    servers, upstream = regions(origins, {"from": "'z1'", "regions": {"z1": {}, "z2": {}}, "spill": "100%"})
+    proxy = stage.proxy(*servers, upstream=upstream, log=False)
+    assert set(asked(proxy, 20)) == {"z1a", "z1b"}
+    origins[0].stop()
+    n = volume(200, 100)
+    counts = asked(proxy, n)  # half of the zone is left: about half of the work
+    assert "z1a" not in counts and 0.2 * n < counts["z1b"] < 0.8 * n and counts["z2a"] and counts["z2b"], counts
+    origins[1].stop()
+    eventually(lambda: set(asked(proxy, 20)) == {"z2a", "z2b"}, 5)
+
+
 def test_neighbours_take_over_in_their_order(stage):
     origins = group(stage, ["eu1", "us1", "as1"])
     servers, upstream = regions(origins, {"regions": {"eu": {"near": ["us"]}, "us": {"near": ["eu"]},

@@ -86,8 +86,10 @@ def relocate(text, origin, folder):
             edit.put(_member(server, "address") or server, origin.address)
     for route in _items(_member(edit.tree, "routes")):
         to = _member(route, "to")
-        if to is not None and to.value.startswith("http://"):
-            edit.put(to, "http://" + origin.address)
+        targets = [key for key, _ in to.value] if isinstance(to, yaml.MappingNode) else [to] if to is not None else []
+        for target in targets:
+            if target.value.startswith("http://"):
+                edit.put(target, "http://" + origin.address)
     for number, log in enumerate(_items(_member(edit.tree, "access_log"))):
         to = _member(log, "to") or log
         if to.value not in ("stdout", "stderr"):

@@ -80,6 +80,16 @@ def test_what_is_shown_is_said(stage, text, shown):
     assert done.stdout[done.stdout.index("upstream "):] == said
 
 
+def test_each_reason_has_a_row():
+    """What the program may say, the guide has advice for."""
+    reference = command("reference").stdout
+    table = reference[reference.index("## Reasons"):].split("\n## ")[0]
+    reasons = set(re.findall(r"^\| `(\w+)` \|", table, re.M)) - {"none"}
+    rows = re.findall(r"^\| (`.*?) \|", _read("timeouts-and-reasons.md"), re.M)
+    assert len(reasons) > 30
+    assert reasons <= set(re.findall(r"`(\w+)`", " ".join(rows))), "without a row"
+
+
 @pytest.mark.parametrize("name", sorted(n for n in os.listdir(GUIDE) if n.endswith(".md")))
 def test_links_lead_somewhere(name):
     text = re.sub(r"^```.*?^```$", "", _read(name), flags=re.M | re.S)

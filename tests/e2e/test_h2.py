@@ -193,6 +193,14 @@ def test_nothing_of_the_servers_connection_comes_through(stage):
     assert not names & {"connection", "keep-alive", "transfer-encoding", "x-hop", "upgrade"}
 
 
+def test_large_head_of_a_response(stage):
+    head = b"".join(b"X-Field-%03d: %s\r\n" % (i, b"v" * 1400) for i in range(11))
+    proxy = stage.proxy(stage.origin(serve_forever(lambda conn, request: conn.send(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n%s\r\nok" % head))))
+    done = curl(PRIOR, proxy.url("/"))
+    assert done.status == 200 and done.body == b"ok" and done.get("x-field-010") == "v" * 1400
+
+
 def test_trailers_both_ways(stage):
     def script(conn, request):
         conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -524,7 +532,7 @@ def all_waiting(stage, fields, updates=()):
     proxy = stage.proxy(stage.origin(serve_forever(sized)))
     h2 = stage.use(H2(proxy.address, (INITIAL_WINDOW_SIZE, 0), windows=False))
     for i, priority in enumerate(fields):
-        h2.request(1 + 2 * i, path="/40000", fields=[("priority", priority)] if priority else [])
+        h2.request(1 + 2 * i, path="/400000", fields=[("priority", priority)] if priority else [])
     for i in range(len(fields)):
         h2.head(1 + 2 * i)
     for stream, value in updates:
@@ -536,7 +544,7 @@ def all_waiting(stage, fields, updates=()):
     before = len(h2.frames)
     h2.window(0, 4 * MIB)
     for i in range(len(fields)):
-        assert len(h2.response(1 + 2 * i).body) == 40000
+        assert len(h2.response(1 + 2 * i).body) == 400000
     return h2, before
 
 

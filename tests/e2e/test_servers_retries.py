@@ -88,6 +88,64 @@ def test_statuses_are_tried_elsewhere_under_load(stage, code):
     assert load.bodies[b"a"] == 0 and a.requests > 0.2 * load.done
 
 
+# ---------------------------------------------------------------- what counts as a failure
+
+
+def play_garbage(conn):
+    conn.read_request()
+    conn.send(b"what do you want?\r\n\r\n")
+
+
+def play_reset(conn):
+    conn.read_request()
+    conn.reset()
+
+
+def play_silence(conn):
+    conn.read_request()
+    conn.wait_end(30)
+
+
+PLAYS = {"reset": (play_reset, 502, "server_reset"), "timeout": (play_silence, 504, "response_timeout"),
+         "malformed": (play_garbage, 502, "response_malformed")}
+
+
+@pytest.mark.parametrize("on", [*PLAYS, "connect"])
+@pytest.mark.parametrize("trouble", PLAYS)
+def test_only_what_is_named_is_tried_again(stage, trouble, on):
+    script, code, reason = PLAYS[trouble]
+    bad, [good] = stage.origin(script), fleet(stage, "g")
+    proxy = stage.proxy(bad, good, workers=1, routes=[{"use": [{"timeouts": {"response": "200ms"}}], "to": "app"}],
+                        upstream={"retries": {"attempts": 1, "on": [on]}, "passive": UNJUDGED})
+    answers = [get(proxy.address).status for _ in range(4)]  # by turns
+    if trouble == on:
+        assert answers == [200] * 4
+    else:
+        assert code in answers and 200 in answers and set(answers) == {code, 200}
+        assert proxy.wait_log(status=code)["reason"] == reason
+
+
+def test_what_cannot_be_connected_is_not_tried_again_unless_named(stage):
+    bad, good = fleet(stage, "bg")
+    bad.kill()
+    for on, wanted in (["reset"], {200, 502}), (["connect"], {200}):
+        proxy = stage.proxy(bad, good, workers=1, upstream={"retries": {"attempts": 1, "on": on}, "passive": UNJUDGED})
+        assert {get(proxy.address).status for _ in range(4)} == wanted
+
+
+def test_each_attempt_is_on_a_server_not_yet_tried(stage):
+    """Four of five fail: four more attempts, whichever it began with, are enough, and none asks the same one twice."""
+    servers = fleet(stage, "abcde", play="drop")
+    servers[3].set(play="answer")
+    for balance in ("round_robin", "random", "least_connections", "two_choices", "peak_ewma", "hash"):
+        proxy = stage.proxy(*servers, log=False, upstream={
+            "balance": balance, "retries": {"attempts": 4, "budget": "100%", "floor": 1000}, "passive": UNJUDGED})
+        before = [s.requests for s in servers]
+        assert [get(proxy.address).body for _ in range(10)] == [b"d"] * 10
+        now = [s.requests for s in servers]
+        assert all(n - b <= 10 for n, b in zip(now, before)), (balance, before, now)
+
+
 # ---------------------------------------------------------------- time
 
 

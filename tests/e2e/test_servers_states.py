@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of a server: drained, in maintenance, ejected; by both workers, and across reloads."""
+"""What is known of a server: drained, in maintenance, ejected, flapping, stale; by both workers, and across reloads."""
+import os
 import time
 from collections import Counter
 
 import pytest
 
 from support.client import Client, get
-from support.fleet import fleet, states, with_status
+from support.dns import NameServer, asking, can_unshare
+from support.fleet import fleet, states, status, with_status
 from support.load import Load, affordable
 from support.maitred import site
+from support.origin import serve_forever
 from support.wait import eventually, seconds, stays
 
 STICKY = {"sticky": "lb"}
@@ -167,3 +170,106 @@ def test_health_and_ejection_are_known_to_both_workers_after_a_reload(stage):
     b.start()
     eventually(lambda: states(proxy, b) == ["up"], 5)
     stays(lambda: states(proxy, b) == ["up"], 0.3)
+
+
+@pytest.mark.parametrize("ill, option", [({"play": "drop", "share": 0.4}, {"error_rate": "20%"}),
+                                         ({"delay": 0.04}, {"latency": "400%"})], ids=["failing", "slow"])
+def test_who_is_worse_than_the_others_is_ejected(stage, ill, option):
+    """Not by failures in a row: by comparison with the group, which is as it is."""
+    a, b, c, d = servers = fleet(stage, "abcd", delay=0.004)
+    d.set(**ill)
+    proxy = stage.run(text(servers, passive={"errors": 0, "eject": "30s", **option}, retries={"budget": "100%"}))
+    with Load(proxy.address, connections=32, rate=affordable(1000)) as load:
+        eventually(lambda: states(proxy, d) == ["ejected"], 10, "ejected")
+        before = d.requests
+        time.sleep(1)
+    assert not load.failed, (len(load.failed), load.failed[:3])
+    assert d.requests <= before + 32  # those that were on their way to it
+    assert states(proxy, a, b, c) == ["up"] * 3
+
+
+def test_nobody_is_ejected_for_what_all_do(stage):
+    """All are slow, all fail now and then: nobody is worse than the others."""
+    servers = fleet(stage, "abcd", delay=0.02, spread=0.02, play="drop", share=0.2)
+    proxy = stage.run(text(servers, passive={"errors": 0, "error_rate": "20%", "latency": "300%"},
+                           retries={"attempts": 3, "budget": "100%"}))
+    with Load(proxy.address, connections=32, rate=affordable(1000)) as load:
+        time.sleep(4)
+    assert load.done > 0.9 * load.asked
+    assert "server is ejected" not in proxy.stderr and states(proxy, *servers) == ["up"] * 4
+
+
+# ---------------------------------------------------------------- checks
+
+
+def test_who_flaps_is_believed_less_and_less(stage):
+    """Well and ill by turns: each time it takes more passes until it is let in, so that clients are left in peace."""
+    def moody(conn, request):
+        conn.respond(503 if len(changes) % 2 else 200, [("X-Origin", "b")])
+
+    changes = []
+    a, b = fleet(stage, "a")[0], stage.origin(serve_forever(moody))
+    proxy = stage.proxy(a, b, routes=with_status(), log=False, upstream={
+        "health": {"path": "/", "every": "20ms", "timeout": "1s", "jitter": "0%", "rise": 2, "fall": 1}})
+    eventually(lambda: states(proxy, b) == ["up"], 5)
+    took = []
+    for _ in range(8):
+        changes.append("ill")
+        eventually(lambda: states(proxy, b) == ["down"], 5)
+        asked = len(b.requests)
+        changes.append("well")
+        eventually(lambda: states(proxy, b) == ["up"], 15)
+        took.append(len(b.requests) - asked)
+    print("\n    passes until it was let in:", took)
+    assert max(took[:2]) <= 5, "the first times it is believed at once"
+    assert min(took[-2:]) >= 6, "it flaps and is believed nevertheless"
+    assert max(took) <= 8 * 2 + 3, "there is an end to it"
+
+
+# ---------------------------------------------------------------- servers that their source does not name any more
+
+
+def test_servers_of_a_file_that_is_gone_are_marked_stale(stage):
+    path = os.path.join(stage.folder(), "servers.yaml")
+    a, b = fleet(stage, "ab")
+
+    def write(*servers):
+        with open(path + ".new", "w") as file:
+            file.write("".join(f"- {s.address}\n" for s in servers) or "[]\n")
+        os.chmod(path + ".new", 0o644)
+        os.rename(path + ".new", path)
+
+    def stale():
+        told = status(proxy)
+        return told["unresolved"], [told["servers"][s.address]["stale"] for s in (a, b)]
+
+    write(a)
+    proxy = stage.run(site({"address": b}, routes=with_status()).replace(
+        "servers:\n    - address:", f"servers:\n    - file: {path}\n    - address:"))
+    eventually(lambda: stale() == (False, [False, False]), 5)
+    os.unlink(path)
+    eventually(lambda: stale() == (True, [True, False]), 5, "the last answer is kept, and marked")
+    assert {ask(proxy)[0] for _ in range(8)} == {"a", "b"}
+    proxy.reload()
+    assert stale() == (True, [True, False]), "a reload knows no better"
+    assert {ask(proxy)[0] for _ in range(8)} == {"a", "b"}
+    write(a)
+    eventually(lambda: stale() == (False, [False, False]), 5)
+
+
+@pytest.mark.skipif(not can_unshare(), reason="a resolv.conf of our own needs root")
+def test_servers_of_a_name_that_is_gone_are_marked_stale(stage):
+    names, [a] = stage.use(NameServer()), fleet(stage, "a")
+    names.a("app.test", "127.0.0.1")
+    proxy = stage.run(site(f"app.test:{a.port}", routes=with_status()), wrap=asking(names, stage.folder()))
+
+    def stale():
+        told = status(proxy)
+        return told["unresolved"], [s["stale"] for s in told["servers"].values()]
+
+    eventually(lambda: stale() == (False, [False]), 5)
+    names.remove("app.test")
+    eventually(lambda: stale() == (True, [True]), 10)
+    assert ask(proxy)[0] == "a"
+    names.a("app.test", "127.0.0.1")
+    eventually(lambda: stale() == (False, [False]), 10)

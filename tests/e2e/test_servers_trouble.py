@@ -7,9 +7,10 @@ from collections import Counter
 import pytest
 
 from support.client import Client, get
-from support.fleet import fleet, states, with_status
+from support.fleet import Server, fleet, states, status, with_status
 from support.load import FULL, Load, affordable
 from support.maitred import command, site
+from support.ports import free_port
 from support.wait import eventually, seconds
 from support.wire import Closed
 
@@ -39,6 +40,55 @@ def test_groups_that_cannot_be(stage, servers, said):
     done = command("check", "-c", path)
     assert done.returncode != 0
     assert said in done.stdout + done.stderr
+
+
+def test_a_weight_of_zero_in_a_file(stage):
+    """The file is refused as a whole, with the place in it, and what it said before stays."""
+    path = os.path.join(stage.folder(), "servers.yaml")
+    a, b = fleet(stage, "ab")
+
+    def write(text):
+        with open(path + ".new", "w") as file:
+            file.write(text)
+        os.chmod(path + ".new", 0o644)
+        os.rename(path + ".new", path)
+
+    write(f"- {a.address}\n")
+    proxy = stage.run(site(routes=[{"to": "app"}], upstreams={"app": {"servers": [{"file": path}]}}))
+    assert get(proxy.address).body == b"a"
+    write(f"- {a.address}\n- {{address: {b.address}, weight: 0}}\n")
+    eventually(lambda: "list of servers is broken" in proxy.stderr, 10)
+    assert f"{path}:2:" in proxy.stderr and "must be between 1 and 65535, found `0`" in proxy.stderr
+    assert {get(proxy.address).body for _ in range(6)} == {b"a"}
+
+
+@pytest.mark.parametrize("balance", ["round_robin", "random", "least_connections", "two_choices", "peak_ewma",
+                                     "least_time", {"hash": "header('x-nobody')"}], ids=str)
+def test_servers_that_want_no_work(stage, balance):
+    """By their agents: one wants a share of nothing and gets nothing; all want nothing and are used nevertheless."""
+    def agent(host, port, said):
+        stage.origin(lambda conn: conn.send(said[0]), host=host, port=port)
+
+    port, said = free_port(), {"a": [b"0%\n"], "b": [b"100%\n"]}
+    servers = [stage.use(Server(name, host=host)) for name, host in (("a", "127.0.0.2"), ("b", "127.0.0.3"))]
+    for server in servers:
+        agent(server.host, port, said[server.name])
+    proxy = stage.proxy(*servers, log=False, routes=with_status(), upstream={
+        "balance": balance, "health": {"probe": "agent", "port": port, "every": "50ms", "timeout": "1s"}})
+
+    def shares():
+        return [told["share"] for told in status(proxy)["servers"].values()]
+
+    eventually(lambda: shares() == [0, 1], 5)
+    assert {get(proxy.address).body for _ in range(30)} == {b"b"}
+    said["b"][0] = b"0%\n"
+    eventually(lambda: shares() == [0, 0], 5)
+    with Load(proxy.address, connections=16, rate=affordable(500)) as load:
+        time.sleep(0.5)
+    assert not load.failed, load.failed[:3]
+    assert load.done > 10
+    if balance not in ("peak_ewma", "least_time"):  # those may stay with the one they know to be quick
+        assert load.bodies[b"a"] and load.bodies[b"b"], load.bodies
 
 
 def check_refused(proxy):

@@ -21,7 +21,7 @@ _NOERROR, _SERVFAIL, _NXDOMAIN = 0x8180, 0x8182, 0x8183
 
 
 def can_unshare():
-    return os.getuid() == 0 and subprocess.run(["unshare", "--mount", "true"], stderr=subprocess.DEVNULL).returncode == 0
+    return os.getuid() == 0 and subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0
 
 
 def asking(names, folder):

@@ -26,15 +26,15 @@ STATUS = {"path": "/status", "use": ["status"]}
 
 
 class Server:
-    def __init__(self, name, **settings):
-        self.name, self.settings, self.port = name, settings, free_port()
-        self.address = f"127.0.0.1:{self.port}"
+    def __init__(self, name, host="127.0.0.1", port=None, **settings):
+        self.name, self.host, self.settings, self.port = name, host, settings, port or free_port()
+        self.address = f"{host}:{self.port}"
         self.popen = None
         self.start()
 
     def start(self):
-        self.popen = subprocess.Popen([sys.executable, PROCESS, str(self.port), self.name], stdin=subprocess.PIPE,
-                                      stdout=subprocess.PIPE)
+        self.popen = subprocess.Popen([sys.executable, PROCESS, self.host, str(self.port), self.name],
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._answer()
         self.set(**self.settings)
 

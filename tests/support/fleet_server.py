@@ -2,7 +2,7 @@
 """The process behind support/fleet.py: a server that behaves as it is told, well or badly.
 
 One loop over epoll, so that it answers thousands of requests a second, and can be killed or stopped as
-a whole.  argv: port, name.  Each line of standard input is a JSON object: settings to change, or
+a whole.  argv: host, port, name.  Each line of standard input is a JSON object: settings to change, or
 {"tell": true}; each is answered by a line.  The end of standard input is the end of the server.
 """
 import collections
@@ -18,6 +18,7 @@ import time
 
 now_s = time.monotonic
 NAMES_OF_TARGETS_MAX = 200000
+TOLD = ("requests", "accepted", "most", "most_waiting", "over", "abandoned", "seen")
 # More than was announced: a whole answer, such as nobody asked for.
 EXTRA = b"HTTP/1.1 200 Because\r\nContent-Length: 4\r\n\r\nEVIL"
 
@@ -27,6 +28,7 @@ class Settings:
     status = 200
     delay = 0.0          # seconds before each answer
     spread = 0.0         # ... and up to so much more
+    busy = 0.0           # seconds of work for each answer, one after the other: others wait meanwhile
     share = 1.0          # of the requests, those that are played with; others are just answered
     closing = 0.0        # share of answers after which the connection is closed without a word
     linger = 0.0         # ... after up to so many seconds; with `later` what was not announced comes then
@@ -95,20 +97,28 @@ class Conn:
             self.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
             self.close(reset=True)
         elif play == "hang" or settings.delay or settings.spread:
-            self.waiting = True
+            self.wait(True)
             if play != "hang":
                 self.server.later(settings.delay + settings.spread * random.random(), self.answer_late)
         else:
             self.answer()
 
+    def wait(self, waiting):
+        server = self.server
+        server.waiting += waiting - self.waiting
+        server.most_waiting = max(server.most_waiting, server.waiting)
+        self.waiting = waiting
+
     def answer_late(self):
         if self.sock and self.waiting:
-            self.waiting = False
+            self.wait(False)
             self.answer()
             self.read()
 
     def answer(self):
         server, settings = self.server, self.server.settings
+        if settings.busy:
+            time.sleep(settings.busy)
         self.send(server.answer + (EXTRA if settings.play == "extra" else b""))
         if settings.play == "later":
             server.later(settings.linger * random.random(), lambda: self.sock and self.send(EXTRA))
@@ -127,6 +137,7 @@ class Conn:
     def close(self, reset=False):
         if not self.sock:
             return
+        self.wait(False)
         if reset:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         del self.server.conns[self.sock.fileno()]
@@ -135,16 +146,17 @@ class Conn:
 
 
 class Server:
-    def __init__(self, port, name):
+    def __init__(self, host, port, name):
         self.name, self.settings = name, Settings()
         self.conns, self.timers, self.made = {}, [], 0
         self.requests = self.accepted = self.most = self.over = self.abandoned = 0
+        self.waiting = self.most_waiting = 0  # requests without an answer: now, and most at a time
         self.seen = collections.Counter()  # targets of requests that change something
         self.answer, self.journal = b"", None
         self.prepare()
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", port))
+        self.listener.bind((host, port))
         self.listener.listen(4096)
         self.listener.setblocking(False)
         self.epoll = select.epoll()
@@ -205,7 +217,7 @@ class Server:
     def obey(self, line):
         wish = json.loads(line)
         if wish.pop("tell", False):
-            told = {k: getattr(self, k) for k in ("requests", "accepted", "most", "over", "abandoned", "seen")}
+            told = {k: getattr(self, k) for k in TOLD}
             told["connections"] = len(self.conns)
         else:
             for name, value in wish.items():
@@ -235,6 +247,6 @@ class Server:
 
 
 if __name__ == "__main__":
-    server = Server(int(sys.argv[1]), sys.argv[2])
+    server = Server(sys.argv[1], int(sys.argv[2]), sys.argv[3])
     print("{}", flush=True)
     server.run()

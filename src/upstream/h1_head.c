@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * upstream/request_head.c - the request's head as the server gets it (RFC 9112 3, RFC 9110 7.6).
+ * upstream/h1_head.c - the request's head as the server gets it (RFC 9112 3, RFC 9110 7.6).
  *
  * Written anew from the checked message, never copied through: what the server reads is what we
  * understood.
@@ -56,8 +56,23 @@ put_framing(struct text *out, const struct request *q)
     }
 }
 
+struct slice
+relay_via(const struct exchange *x)
+{
+    /* The version of the message that we received (RFC 9110 7.6.3). */
+    return x->request.version == 10   ? SLICE("1.0 maitred")
+           : x->request.version == 20 ? SLICE("2.0 maitred")
+                                      : SLICE("1.1 maitred");
+}
+
+struct slice
+relay_host(const struct relay *r)
+{
+    return r->server->address.any.sa_family == AF_UNIX ? SLICE("localhost") : r->server->text;
+}
+
 void
-relay_write_request_head(const struct relay *r, struct text *out)
+relay_write_h1_head(const struct relay *r, struct text *out)
 {
     const struct request *q = &r->x->request;
     const struct fields *f = &q->fields;
@@ -67,16 +82,12 @@ relay_write_request_head(const struct relay *r, struct text *out)
     put_target(out, q);
     text_literal(out, " HTTP/1.1\r\n");
     if (!fields_has(f, FIELD_HOST))
-        put_field(out, SLICE("Host"), r->conn->server->address.any.sa_family == AF_UNIX
-                                          ? SLICE("localhost")
-                                          : r->conn->server->text);
+        put_field(out, SLICE("Host"), relay_host(r));
     for (uint32_t i = 0; i < f->n; i++)
         if (f->at[i].id != FIELD_CONTENT_LENGTH)
             put_field(out, f->at[i].name, f->at[i].value);
     put_framing(out, q);
     put_connection(out, q);
-    /* The version of the message that we received (RFC 9110 7.6.3). */
-    text_put(out, q->version == 10   ? SLICE("Via: 1.0 maitred\r\n\r\n")
-                  : q->version == 20 ? SLICE("Via: 2.0 maitred\r\n\r\n")
-                                     : SLICE("Via: 1.1 maitred\r\n\r\n"));
+    put_field(out, SLICE("Via"), relay_via(r->x));
+    text_literal(out, "\r\n");
 }

@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * acme/acme.c - which names are wanted, and who shows their certificates.
+ *
+ * A server of tls/ has two stores: what it was configured with, and what is kept for it here.  The
+ * second is made anew as a whole when something in it changes.
+ */
+#include "acme/acme.h"
+
+#include "acme/account.h"
+#include "acme/challenge.h"
+#include "acme/keeper.h"
+#include "acme/local.h"
+#include "base/map.h"
+#include "observe/log.h"
+#include "runtime/quiesce.h"
+#include "tls/challenge.h"
+
+#include <stdlib.h>
+
+enum {
+    PUBLISH_US = 50000,      /* changes are collected for so long */
+    NAME_LONGEST = 253,
+    DEMAND_MESSAGES_MAX = 100,
+    DEMAND_WAITING_MAX = 100, /* names on demand that have no certificate yet */
+    DEMAND_MAX = 10000,       /* names on demand, all together */
+};
+
+struct follow {
+    const struct acme_config *config;
+    struct config            *owner;  /* a reference */
+    struct tls_server        *server; /* likewise */
+    bool                      has_fixed; /* it has certificates of its own */
+    struct acme_keeper      **keepers; /* of names that were asked for, in that order */
+    size_t                    n;
+};
+
+static struct follow *follows;
+static size_t n_follows;
+static struct map keepers; /* all, by name */
+static size_t n_on_demand;
+static struct timer publish_timer;
+static struct tls_identity *nameless; /* for servers that have nothing else to show yet */
+
+/* ------------------------------------------------------------------ names */
+
+/* As those of routes: a star stands for any number of labels. */
+static bool
+matches(struct slice pattern, struct slice name)
+{
+    if (slice_starts(pattern, SLICE("*.")))
+        return slice_ends(name, slice_from(pattern, 1)) && name.n >= pattern.n;
+    return slice_eq(pattern, name);
+}
+
+static bool
+is_allowed(const struct option_list *patterns, struct slice name)
+{
+    const struct slice *pattern = patterns->at;
+
+    for (size_t i = 0; i < patterns->n; i++)
+        if (matches(pattern[i], name))
+            return true;
+    return false;
+}
+
+static bool
+is_wildcard(struct slice name)
+{
+    return slice_starts(name, SLICE("*."));
+}
+
+/* "*.example.com" of "www.example.com", into out; empty: it has no parent. */
+static struct slice
+wildcard_over(struct slice name, char out[NAME_LONGEST + 2])
+{
+    size_t dot = slice_find(name, '.');
+
+    if (is_wildcard(name) || dot == SLICE_NOT_FOUND || name.n > NAME_LONGEST)
+        return SLICE("");
+    out[0] = '*';
+    memcpy(out + 1, name.at + dot, name.n - dot);
+    return slice_of(out, name.n - dot + 1);
+}
+
+static bool
+is_fixed(const struct acme_follow *f, struct slice name)
+{
+    char room[NAME_LONGEST + 2];
+    struct slice over = wildcard_over(name, room);
+
+    return f->fixed && (tls_store_has(f->fixed, name) || (over.n && tls_store_has(f->fixed, over)));
+}
+
+static bool
+contains(const struct slice *list, size_t n, struct slice name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slice_eq(list[i], name))
+            return true;
+    return false;
+}
+
+static bool
+proves_wildcards(const struct acme_config *config)
+{
+    enum acme_challenge kinds[ACME_CHALLENGES];
+
+    return acme_challenge_list(config, true, kinds) > 0;
+}
+
+/* A wildcard that is wanted as well serves it too. */
+static bool
+is_below_wildcard(const struct acme_follow *f, struct slice name)
+{
+    char room[NAME_LONGEST + 2];
+    struct slice over = wildcard_over(name, room);
+
+    return over.n && proves_wildcards(f->config) &&
+           (contains(f->hosts, f->n_hosts, over) ||
+            contains(f->config->names.at, f->config->names.n, over));
+}
+
+/* Is it one that a certificate is to be got for? */
+static bool
+wants(const struct acme_follow *f, struct slice name)
+{
+    union address ip;
+
+    if (is_fixed(f, name) || name.n > NAME_LONGEST)
+        return false;
+    if (acme_is_local(name))
+        return true;
+    if (address_parse_ip(name, 0, &ip)) {
+        log_info("certificates: none for %.*s: it is an address, not a name", SLICE_ARG(name));
+        return false;
+    }
+    if (is_wildcard(name) && !proves_wildcards(f->config)) {
+        if (!contains(f->config->on_demand.at, f->config->on_demand.n, name))
+            log_warning("certificates: none for %.*s: a wildcard takes a proof by DNS (`dns:`); or "
+                        "let `on_demand` name it", SLICE_ARG(name));
+        return false;
+    }
+    return !is_below_wildcard(f, name);
+}
+
+/* ------------------------------------------------------------------ showing what is there */
+
+/* Nobody is waited for, so that nobody is kept waiting: a handshake fails without any. */
+static struct tls_identity *
+get_nameless(void)
+{
+    if (!nameless)
+        nameless = acme_self_signed(SLICE("maitred.invalid"));
+    return nameless;
+}
+
+static bool
+fill_store(struct tls_store *store, const struct follow *f)
+{
+    const struct map_slot *slot;
+    bool good = true;
+
+    for (size_t i = 0; i < f->n && good; i++) {
+        struct tls_identity *id = acme_keeper_identity(f->keepers[i]);
+
+        good = id && tls_store_add(store, id);
+    }
+    for (size_t i = 0; good && f->config->on_demand.n && (slot = map_each(&keepers, &i));) {
+        const struct acme_keeper *k = slot->value;
+
+        if (k->id && is_allowed(&f->config->on_demand, k->name))
+            good = tls_store_add(store, k->id);
+    }
+    if (good && tls_store_count(store) == 0 && !f->has_fixed)
+        good = get_nameless() && tls_store_add(store, nameless);
+    return good;
+}
+
+static void
+publish(void)
+{
+    timer_clear(&loop_self()->timers, &publish_timer);
+    for (size_t i = 0; i < n_follows; i++) {
+        struct tls_store *store = tls_store_new();
+
+        if (store && fill_store(store, &follows[i]))
+            tls_server_keep(follows[i].server, store);
+        else
+            log_error("certificates: out of memory; what was shown before is shown on");
+        tls_store_release(store);
+    }
+}
+
+static void
+on_publish(struct timer *t)
+{
+    (void) t;
+    publish();
+}
+
+/* ------------------------------------------------------------------ what keepers tell */
+
+static void
+on_changed(struct acme_keeper *k)
+{
+    if (tls_challenge_is_expected(k->name)) { /* somebody waits */
+        publish();
+        tls_challenge_unexpect(k->name);
+    } else if (!timer_is_set(&publish_timer)) {
+        publish_timer.fire = on_publish;
+        timer_set(&loop_self()->timers, &publish_timer, loop_now_us() + PUBLISH_US);
+    }
+}
+
+static void
+forget(struct acme_keeper *k)
+{
+    tls_challenge_unexpect(k->name);
+    map_remove(&keepers, k->name);
+    acme_keeper_drop(k);
+}
+
+static void
+on_idle(struct acme_keeper *k)
+{
+    n_on_demand--;
+    forget(k);
+}
+
+static const struct acme_keeper_events events = {.changed = on_changed, .idle = on_idle};
+
+/* NULL when out of memory. */
+static struct acme_keeper *
+add_keeper(struct slice name, const struct follow *f)
+{
+    struct acme_keeper *k = acme_keeper_new(name, f->config, f->owner, &events);
+
+    if (k && !map_put(&keepers, k->name, k)) {
+        acme_keeper_drop(k);
+        return NULL;
+    }
+    return k;
+}
+
+/* ------------------------------------------------------------------ on demand: workers */
+
+/* Who may ask for what; immutable. */
+struct demand {
+    struct config *owner; /* of the patterns; a reference */
+    size_t         n;
+    struct {
+        const struct tls_server  *server;
+        const struct option_list *patterns;
+    } of[];
+};
+
+struct wish {
+    struct message           message;
+    const struct tls_server *server;
+    size_t                   n;
+    char                     name[NAME_LONGEST];
+};
+
+static _Atomic(struct demand *) demand;
+static _Atomic unsigned wishes; /* on their way */
+static struct loop *control;
+
+static void grant(struct message *m);
+
+/* Letters, digits, hyphens; whole labels: nothing else becomes a file's name or goes to an
+ * authority. */
+static bool
+is_host_name(struct slice name)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.at[i], before = i ? name.at[i - 1] : '.';
+
+        if (c == '.' ? before == '.' || i + 1 == name.n
+                     : !ascii_is_alpha(c) && !ascii_is_digit(c) && c != '-')
+            return false;
+    }
+    return name.n > 0 && name.n <= NAME_LONGEST;
+}
+
+static bool
+may_have(const struct tls_server *server, struct slice name)
+{
+    const struct demand *d = atomic_load(&demand);
+
+    for (size_t i = 0; d && i < d->n; i++)
+        if (d->of[i].server == server)
+            return is_allowed(d->of[i].patterns, name) && is_host_name(name);
+    return false;
+}
+
+/* On a worker's thread (tls/challenge.h). */
+static bool
+on_wanted(const struct tls_server *server, struct slice name)
+{
+    struct wish *w;
+
+    if (!may_have(server, name) || atomic_load(&wishes) >= DEMAND_MESSAGES_MAX)
+        return false;
+    w = calloc(1, sizeof(*w));
+    if (!w)
+        return false;
+    atomic_fetch_add(&wishes, 1);
+    w->message.run = grant;
+    w->server = server;
+    w->n = name.n;
+    memcpy(w->name, name.at, name.n);
+    loop_post(control, &w->message);
+    return true;
+}
+
+/* ------------------------------------------------------------------ on demand: control thread */
+
+static bool
+is_room_for_more(void)
+{
+    const struct map_slot *slot;
+    size_t waiting = 0;
+
+    for (size_t i = 0; (slot = map_each(&keepers, &i));) {
+        const struct acme_keeper *k = slot->value;
+
+        waiting += !k->wanted && !k->id;
+    }
+    if (waiting < DEMAND_WAITING_MAX && n_on_demand < DEMAND_MAX)
+        return true;
+    log_warning("certificates: too many names on demand: %zu, of which %zu have no certificate yet",
+                n_on_demand, waiting);
+    return false;
+}
+
+static void
+get_on_demand(const struct follow *f, struct slice name)
+{
+    struct acme_keeper *k;
+
+    if (map_get(&keepers, name) || !is_room_for_more())
+        return;
+    k = add_keeper(name, f);
+    if (!k)
+        return;
+    n_on_demand++;
+    (void) tls_challenge_expect(k->name); /* out of memory: the client does not wait */
+    acme_keeper_wake(k);
+}
+
+static void
+grant(struct message *m)
+{
+    struct wish *w = container_of(m, struct wish, message);
+
+    atomic_fetch_sub(&wishes, 1);
+    for (size_t i = 0; i < n_follows; i++)
+        if (follows[i].server == w->server)
+            get_on_demand(&follows[i], slice_of(w->name, w->n));
+    free(w);
+}
+
+static void
+demand_free(void *what)
+{
+    struct demand *d = what;
+
+    config_free(d->owner);
+    free(d);
+}
+
+static void
+replace_demand(struct demand *now)
+{
+    struct demand *old = atomic_exchange(&demand, now);
+
+    if (old)
+        workers_retire(demand_free, old);
+}
+
+static void
+publish_demand(struct config *owner)
+{
+    struct demand *d = calloc(1, sizeof(*d) + n_follows * sizeof(d->of[0]));
+
+    for (size_t i = 0; d && i < n_follows; i++)
+        if (follows[i].config->on_demand.n) {
+            d->of[d->n].server = follows[i].server;
+            d->of[d->n++].patterns = &follows[i].config->on_demand;
+        }
+    if (d && d->n == 0)
+        free(take(&d));
+    if (d)
+        d->owner = config_hold(owner);
+    control = loop_self();
+    replace_demand(d);
+    tls_challenge_on_wanted(d ? on_wanted : NULL);
+}
+
+/* ------------------------------------------------------------------ following */
+
+static void
+follow_free(struct follow *f)
+{
+    tls_server_release(f->server);
+    config_free(f->owner);
+    free(f->keepers);
+}
+
+static void
+release_follows(struct follow *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        follow_free(&list[i]);
+    free(list);
+}
+
+static bool
+want(struct follow *f, const struct acme_follow *asked, struct slice name)
+{
+    struct acme_keeper *k;
+
+    if (!wants(asked, name))
+        return true;
+    k = map_get(&keepers, name);
+    if (!k)
+        k = add_keeper(name, f);
+    else if (!k->wanted)
+        acme_keeper_use(k, f->config, f->owner);
+    if (!k)
+        return false;
+    for (size_t i = 0; k->wanted && i < f->n; i++)
+        if (f->keepers[i] == k)
+            return true;
+    k->wanted = true;
+    f->keepers[f->n++] = k;
+    return true;
+}
+
+static bool
+begin(struct follow *f, const struct acme_follow *asked, struct config *owner)
+{
+    const struct slice *names = asked->config->names.at;
+    bool good;
+
+    tls_server_hold(asked->server);
+    *f = (struct follow){
+        .config = asked->config,
+        .owner = config_hold(owner),
+        .server = asked->server,
+        .has_fixed = asked->fixed && tls_store_count(asked->fixed) > 0,
+        .keepers = calloc(asked->n_hosts + asked->config->names.n + 1, sizeof(*f->keepers)),
+    };
+    good = f->keepers != NULL;
+    for (size_t i = 0; good && i < asked->n_hosts; i++)
+        good = want(f, asked, asked->hosts[i]);
+    for (size_t i = 0; good && i < asked->config->names.n; i++)
+        good = want(f, asked, names[i]);
+    return good;
+}
+
+/* Names that nobody wants any more go, but those that somebody had on demand and may have. */
+static void
+sort_out(void)
+{
+    const struct map_slot *slot;
+    size_t i = 0;
+
+    n_on_demand = 0;
+    while ((slot = map_each(&keepers, &i))) {
+        struct acme_keeper *k = slot->value;
+        const struct follow *by = NULL;
+
+        for (size_t j = 0; j < n_follows && !by; j++)
+            if (is_allowed(&follows[j].config->on_demand, k->name))
+                by = &follows[j];
+        if (k->wanted)
+            continue;
+        if (by) {
+            acme_keeper_use(k, by->config, by->owner);
+            n_on_demand++;
+        } else {
+            forget(k);
+            i--; /* another may have moved there */
+        }
+    }
+}
+
+/* Those that are new are read; this waits for files, and others may run meanwhile. */
+static void
+load_all(void)
+{
+    for (size_t i = 0; i < n_follows; i++)
+        for (size_t j = 0; j < follows[i].n; j++) {
+            struct acme_keeper *k = follows[i].keepers[j];
+
+            if (!k->id && k->failures == 0 && !k->attendant)
+                acme_keeper_load(k);
+        }
+    publish();
+    for (size_t i = 0; i < n_follows; i++)
+        for (size_t j = 0; j < follows[i].n; j++)
+            acme_keeper_wake(follows[i].keepers[j]);
+}
+
+bool
+acme_follow(const struct acme_follow *list, size_t n, struct config *owner)
+{
+    struct follow *old = follows, *fresh = calloc(n + 1, sizeof(*fresh));
+    const struct map_slot *slot;
+    size_t n_old = n_follows;
+    bool good = true;
+
+    if (!fresh)
+        return false;
+    for (size_t i = 0; (slot = map_each(&keepers, &i));)
+        ((struct acme_keeper *) slot->value)->wanted = false;
+    follows = fresh;
+    for (n_follows = 0; n_follows < n; n_follows++)
+        good = begin(&fresh[n_follows], &list[n_follows], owner) && good;
+    sort_out();
+    publish_demand(owner);
+    release_follows(old, n_old);
+    load_all();
+    return good;
+}
+
+void
+acme_stop(void)
+{
+    const struct map_slot *slot;
+    size_t i = 0;
+
+    tls_challenge_on_wanted(NULL);
+    replace_demand(NULL);
+    while ((slot = map_each(&keepers, &i))) {
+        forget(slot->value);
+        i--;
+    }
+    map_free(&keepers);
+    release_follows(take(&follows), n_follows);
+    n_follows = 0;
+    if (timer_is_set(&publish_timer))
+        timer_clear(&loop_self()->timers, &publish_timer);
+    tls_identity_release(take(&nameless));
+    if (acme_keepers_busy() > 0)
+        return; /* what follows is in use */
+    acme_account_exit();
+    acme_local_exit();
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main/certificates.c - from routes and listeners to names. */
+#include "main/certificates.h"
+
+#include "observe/log.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const struct app *followed;
+
+/* ------------------------------------------------------------------ the state folder */
+
+/* Who the worker process becomes; 0: it stays who it is. */
+static uid_t
+future_user(const struct app *a, gid_t *group)
+{
+    char name[64];
+    const struct passwd *who;
+
+    snprintf(name, sizeof(name), "%.*s", SLICE_ARG(a->settings->process.user));
+    who = geteuid() == 0 ? getpwnam(name) : NULL;
+    *group = who ? who->pw_gid : 0;
+    return who ? who->pw_uid : 0;
+}
+
+/* One that is there is left as it is: somebody has decided whose it is. */
+static void
+make_folder(const struct app *a, struct slice path)
+{
+    gid_t group;
+    uid_t user = future_user(a, &group);
+
+    if (mkdir(path.at, 0700) != 0) {
+        if (errno != EEXIST)
+            log_warning("certificates: cannot make the folder `%.*s`: %s", SLICE_ARG(path),
+                        strerror(errno));
+        return;
+    }
+    if (user && chown(path.at, user, group) != 0)
+        log_warning("certificates: cannot hand over the folder `%.*s`: %s", SLICE_ARG(path),
+                    strerror(errno));
+}
+
+void
+certificates_prepare(const struct app *a)
+{
+    const struct listener_config *l = a->snapshot.listeners.at;
+
+    for (size_t i = 0; i < a->snapshot.listeners.n; i++)
+        if (l[i].tls && l[i].tls->acme)
+            make_folder(a, l[i].tls->acme->state);
+}
+
+/* ------------------------------------------------------------------ names */
+
+/* A route counts unless it is for other listeners, or for http only. */
+static bool
+concerns(const struct route *r, const struct listener_config *l)
+{
+    return (r->listener.n == 0 || slice_eq(r->listener, l->name)) &&
+           (r->scheme.n == 0 || slice_eq_nocase(r->scheme, SLICE("https")));
+}
+
+/* All hosts that requests of this listener are routed by. */
+static bool
+collect(const struct app *a, const struct listener_config *l, struct acme_follow *f)
+{
+    const struct route *r = a->settings->routes.at;
+    struct slice *hosts;
+    size_t n = 0;
+
+    for (size_t i = 0; i < a->settings->routes.n; i++)
+        n += concerns(&r[i], l) ? r[i].hosts.n : 0;
+    hosts = calloc(n + 1, sizeof(*hosts));
+    if (!hosts)
+        return false;
+    *f = (struct acme_follow){
+        .config = l->tls->acme,
+        .server = l->tls->server,
+        .fixed = l->tls->fixed,
+        .hosts = hosts,
+    };
+    for (size_t i = 0; i < a->settings->routes.n; i++)
+        for (size_t j = 0; concerns(&r[i], l) && j < r[i].hosts.n; j++)
+            hosts[f->n_hosts++] = ((const struct slice *) r[i].hosts.at)[j];
+    return true;
+}
+
+void
+certificates_follow(const struct app *a)
+{
+    const struct listener_config *l = a->snapshot.listeners.at;
+    struct acme_follow *list = calloc(a->snapshot.listeners.n + 1, sizeof(*list));
+    bool good = list != NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; good && i < a->snapshot.listeners.n; i++)
+        if (l[i].tls && l[i].tls->acme)
+            good = collect(a, &l[i], &list[n++]);
+    if ((n || followed) && (!good || !acme_follow(list, n, a->snapshot.config)))
+        log_error("certificates: out of memory; some names are not looked after");
+    for (size_t i = 0; i < n; i++)
+        free((void *) list[i].hosts);
+    free(list);
+    followed = n ? a : NULL;
+}
+
+void
+certificates_forget(const struct app *a)
+{
+    if (followed != a)
+        return;
+    followed = NULL;
+    acme_stop();
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * upstream/h2_link.c - a connection that many exchanges share: its bytes, and its end.
+ *
+ * The end always comes where nobody is in the middle of anything: on the writer's fiber when it has
+ * nothing left to send (settle).  Exchanges on it have been told by then.
+ */
+#include "upstream/h2_link.h"
+
+#include "runtime/fiber.h"
+#include "upstream/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+    WINDOW_BYTES = 128 * 1024, /* unread bytes of one answer */
+    READS_MAX = 8,             /* buffers in a row, before others get their turn */
+    SEND_US = 30000000,        /* a server that takes nothing for so long is lost */
+    NO_FIBER_US = 100000,
+};
+
+static void receive(struct h2_link *link);
+
+/* ------------------------------------------------------------------ the end */
+
+uint32_t
+h2_link_busy(const struct h2_link *link)
+{
+    return link->streams;
+}
+
+bool
+h2_link_has_room(const struct h2_link *link)
+{
+    uint32_t theirs = nghttp2_session_get_remote_settings(link->session,
+                                                          NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+
+    return !link->leaving && !link->over && link->streams < link->most && link->streams < theirs &&
+           nghttp2_session_check_request_allowed(link->session);
+}
+
+void
+h2_link_leave(struct h2_link *link)
+{
+    struct server_conn *c = link->conn;
+
+    if (link->leaving)
+        return;
+    link->leaving = true;
+    list_remove(&c->link);
+    timer_clear(&loop_self()->timers, &c->idle);
+    h2_link_wake(link);
+}
+
+/* Everybody on it hears that it is gone. */
+static void
+lose(struct h2_link *link)
+{
+    struct list *at;
+
+    if (link->over)
+        return;
+    if (link->streams == 0 && !link->leaving)
+        server_learn_idle(link->conn->server, loop_now_us() - link->conn->idle_since_us);
+    h2_link_leave(link);
+    link->over = true;
+    io_cancel(&link->readable);
+    while ((at = list_pop(&link->calls)))
+        h2_call_close(list_entry(at, struct h2_call, in_link));
+    /* Last, because the writer may run at once, and end it. */
+    if (!link->writer)
+        h2_link_wake(link);
+    else if (link->writer != fiber_self())
+        fiber_cancel(link->writer, ERR_CANCELLED);
+}
+
+static void
+end(struct h2_link *link)
+{
+    struct server_conn *c = link->conn;
+
+    io_cancel(&link->readable);
+    nghttp2_session_del(link->session);
+    free(link);
+    c->h2 = NULL;
+    server_conn_close(c);
+}
+
+/* On the writer's fiber, which has nothing to send. */
+static void
+settle(struct h2_link *link)
+{
+    if (!link->over && link->leaving && link->streams == 0) {
+        if (link->goodbye) {
+            lose(link);
+        } else {
+            link->goodbye = true;
+            (void) nghttp2_session_terminate_session(link->session, NGHTTP2_NO_ERROR);
+            h2_link_wake(link);
+        }
+    }
+    if (link->over && !link->reading && !link->writer && !link->promised)
+        end(link);
+}
+
+void
+h2_link_promise(struct h2_link *link)
+{
+    link->promised++;
+}
+
+bool
+h2_link_redeem(struct h2_link *link)
+{
+    bool good = !link->over && !link->leaving;
+
+    link->promised--;
+    if (link->over)
+        h2_link_wake(link);
+    return good;
+}
+
+static void
+on_idle_timeout(struct timer *t)
+{
+    h2_link_leave(container_of(t, struct server_conn, idle)->h2);
+}
+
+void
+h2_link_freed(struct h2_link *link)
+{
+    struct server_conn *c = link->conn;
+
+    if (link->leaving) {
+        h2_link_wake(link);
+        return;
+    }
+    if (link->streams == 0) {
+        c->idle_since_us = loop_now_us();
+        c->idle.fire = on_idle_timeout;
+        timer_set(&loop_self()->timers, &c->idle, c->idle_since_us + link->idle_us);
+    }
+    conn_share(c, 1);
+}
+
+/* ------------------------------------------------------------------ sending */
+
+/* Frames into the buffer; one that does not fit is sent from where nghttp2 has it. */
+static int
+fill(struct h2_link *link, char *buffer, struct iovec iov[2])
+{
+    size_t used = 0;
+    const uint8_t *at;
+    ssize_t n;
+
+    iov[1].iov_len = 0;
+    while ((n = nghttp2_session_mem_send(link->session, &at)) > 0) {
+        if ((size_t) n > BUFFER_SMALL_BYTES - used) {
+            iov[1] = (struct iovec){(void *) at, (size_t) n};
+            break;
+        }
+        memcpy(buffer + used, at, (size_t) n);
+        used += (size_t) n;
+    }
+    iov[0] = (struct iovec){buffer, used};
+    return n < 0 ? -1 : (int) (used + iov[1].iov_len > 0);
+}
+
+static void
+write_all(struct h2_link *link, char *buffer)
+{
+    while (!link->over) {
+        struct iovec iov[2];
+        int more = fill(link, buffer, iov);
+
+        if (more == 0)
+            return;
+        if (more < 0 || sock_send(&link->conn->sock, iov, 2, SEND_US) != OK)
+            lose(link);
+    }
+}
+
+static void
+run(void *arg)
+{
+    struct h2_link *link = arg;
+    char *buffer = buffer_take(BUFFER_SMALL);
+
+    if (buffer) {
+        write_all(link, buffer);
+        buffer_give(BUFFER_SMALL, buffer);
+    } else {
+        lose(link);
+    }
+    link->writer = NULL;
+    settle(link);
+}
+
+static void
+on_try_again(struct timer *t)
+{
+    h2_link_wake(container_of(t, struct server_conn, idle)->h2);
+}
+
+void
+h2_link_wake(struct h2_link *link)
+{
+    struct server_conn *c = link->conn;
+
+    if (link->writer)
+        return;
+    link->writer = fiber_start("h2 to server", run, link);
+    if (link->writer)
+        return;
+    /* Out of memory. */
+    link->leaving = true;
+    list_remove(&c->link);
+    c->idle.fire = on_try_again;
+    timer_set(&loop_self()->timers, &c->idle, loop_now_us() + NO_FIBER_US);
+}
+
+/* ------------------------------------------------------------------ receiving */
+
+static void
+feed(struct h2_link *link, const char *at, size_t n)
+{
+    link->heard_us = loop_now_us();
+    if (nghttp2_session_mem_recv(link->session, (const uint8_t *) at, n) < 0) {
+        lose(link);
+        return;
+    }
+    if (!nghttp2_session_want_read(link->session))
+        h2_link_leave(link);
+    if (nghttp2_session_want_write(link->session))
+        h2_link_wake(link);
+}
+
+static void
+on_readable(struct io *io)
+{
+    struct h2_link *link = container_of(io, struct h2_link, readable);
+
+    if (io->result == -ECANCELED)
+        return;
+    if (io->result < 0)
+        lose(link);
+    else
+        receive(link);
+}
+
+/* True: there may be more at once. */
+static bool
+receive_some(struct h2_link *link)
+{
+    struct sock *sock = &link->conn->sock;
+    char *buffer = buffer_take(BUFFER_MEDIUM);
+    ssize_t n = buffer ? sock_recv_now(sock, buffer, BUFFER_MEDIUM_BYTES) : 0;
+
+    if (n > 0)
+        feed(link, buffer, (size_t) n);
+    if (buffer)
+        buffer_give(BUFFER_MEDIUM, buffer);
+    if (n == IO_PENDING)
+        return io_ready(sock, &link->readable, IO_READABLE, on_readable) >= 0;
+    if (n <= 0)
+        lose(link);
+    return n > 0;
+}
+
+static void
+read_on(void *arg)
+{
+    receive(arg);
+}
+
+/* While `reading` is set it stays, though it may be over. */
+static void
+receive(struct h2_link *link)
+{
+    unsigned n = 0;
+
+    link->reading = true;
+    while (n < READS_MAX && !link->over && receive_some(link))
+        n++;
+    if (n == READS_MAX && !link->over && fiber_start("h2 from server", read_on, link))
+        return; /* others first */
+    link->reading = false;
+    if (link->over)
+        h2_link_wake(link);
+    else if (n == READS_MAX)
+        lose(link);
+}
+
+/* ------------------------------------------------------------------ beginning */
+
+bool
+h2_link_start(struct server_conn *c, const struct connections_config *config)
+{
+    struct h2_link *link = calloc(1, sizeof(*link));
+
+    if (!link)
+        return false;
+    link->conn = c;
+    link->idle_us = config->idle_timeout_us;
+    link->most = (uint32_t) config->streams;
+    link->heard_us = loop_now_us();
+    list_init(&link->calls);
+    link->session = h2_frames_session(link, WINDOW_BYTES);
+    if (!link->session) {
+        free(link);
+        return false;
+    }
+    c->h2 = link;
+    list_append(&pool_of(c->server)->shared, &c->link);
+    h2_link_freed(link);
+    conn_share(c, link->most - 1);
+    h2_link_wake(link);
+    receive(link);
+    return true;
+}

@@ -287,6 +287,7 @@ struct record {
     char         name[NAME_MAX_BYTES];
     size_t       name_n;
     unsigned     type, class;
+    uint32_t     ttl_s;
     struct slice data;
     size_t       data_at;
 };
@@ -297,7 +298,8 @@ get_record(struct reader *r, struct record *record)
     record->name_n = get_name(r, record->name);
     record->type = get_16(r);
     record->class = get_16(r);
-    (void) get_bytes(r, 4);
+    record->ttl_s = (uint32_t) get_16(r) << 16;
+    record->ttl_s |= get_16(r);
     record->data = get_bytes(r, get_16(r));
     record->data_at = r->at - record->data.n;
 }
@@ -330,14 +332,19 @@ check_tsig(struct slice message, size_t start, const struct record *record,
     struct reader r = {.whole = message, .at = record->data_at};
     char name[NAME_MAX_BYTES], copy[SIGNED_MAX];
     size_t name_n = get_name(&r, name);
-    struct tsig s = {.time_s = get_48(&r), .fudge_s = get_16(&r)};
-    struct slice mac = get_bytes(&r, get_16(&r));
-    unsigned id = get_16(&r);
     uint8_t expected[MAC_BYTES];
+    struct slice mac;
+    struct tsig s;
+    unsigned id;
 
+    s.time_s = get_48(&r);
+    s.fudge_s = get_16(&r);
+    mac = get_bytes(&r, get_16(&r));
+    id = get_16(&r);
     s.error = get_16(&r);
     s.other = get_bytes(&r, get_16(&r));
-    if (r.bad || !is_name(name, name_n, slice_str(algorithm)) ||
+    if (r.bad || r.at != record->data_at + record->data.n || record->class != CLASS_ANY || record->ttl_s != 0 ||
+        !is_name(name, name_n, slice_str(algorithm)) ||
         !is_name(record->name, record->name_n, key->name) || start > sizeof(copy) || s.other.n > 6)
         return ERR_MALFORMED;
     answer->tsig_error = s.error;

@@ -107,6 +107,10 @@ struct config_source {
     /* The paths that match a pattern with `*`, `?` or `[`, sorted, into out, each ending in a zero
      * byte; 0 or an errno.  NULL: no pattern matches anything. */
     int (*match)(void *arg, const char *pattern, struct text *out);
+    /* What is in a folder, hidden files apart, in any order, into out: names, each ending in a zero
+     * byte.  And a descriptor of inotify, which becomes the caller's and tells of every change since
+     * the names were read.  0 or an errno.  NULL: no folder can be read. */
+    int (*folder)(void *arg, const char *path, struct text *out, int *watch);
 };
 
 /* Reads the file system and getenv(); files up to 64 MiB. */

@@ -2,11 +2,13 @@
 /* config/source.c - the file system and the environment of this process. */
 #include "config/config.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 /* What out was made for is the limit; a byte more tells that there would have been more. */
@@ -87,5 +89,39 @@ system_match(void *arg, const char *pattern, struct text *out)
     return out->full ? ENOMEM : 0;
 }
 
+static int
+put_names(const char *path, struct text *out)
+{
+    DIR *folder = opendir(path);
+    const struct dirent *d;
+
+    if (!folder)
+        return errno;
+    while ((d = readdir(folder)))
+        if (d->d_name[0] != '.')
+            text_put(out, slice_of(d->d_name, strlen(d->d_name) + 1));
+    closedir(folder);
+    return out->full ? ENOMEM : 0;
+}
+
+/* Watched first, then read: nothing is missed between the two. */
+static int
+system_folder(void *arg, const char *path, struct text *out, int *watch)
+{
+    const uint32_t events = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE |
+                            IN_ATTRIB;
+    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), error;
+
+    (void) arg;
+    if (fd < 0)
+        return errno;
+    error = inotify_add_watch(fd, path, events) < 0 ? errno : put_names(path, out);
+    if (error)
+        close(fd);
+    else
+        *watch = fd;
+    return error;
+}
+
 const struct config_source config_source_system = {
-    .read = system_read, .env = system_env, .match = system_match};
+    .read = system_read, .env = system_env, .match = system_match, .folder = system_folder};

@@ -15,6 +15,7 @@
 #include "runtime/loop.h"
 #include "runtime/sock.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 

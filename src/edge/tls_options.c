@@ -10,7 +10,6 @@
 
 #include "edge/tls_folder.h"
 
-#include <errno.h>
 
 enum { FILE_MAX_BYTES = 1024 * 1024, WHY_MAX = 1000 };
 
@@ -208,8 +207,7 @@ watch_folder(struct config_bind *b, struct tls_listener *l)
 {
     if (slice_is_present(l->folder) && !tls_folder_watch(l->watch, l->server))
         config_bind_warning(b, &l->folder, "after a change of certificates, reload (SIGHUP)",
-                            "`%.*s` cannot be watched: %s", SLICE_ARG(l->folder),
-                            strerror(errno));
+                            "`%.*s` cannot be watched", SLICE_ARG(l->folder));
     return true;
 }
 

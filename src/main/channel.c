@@ -70,21 +70,41 @@ channel_listen(int channel, const union address *address, int backlog, unsigned 
     return reply.error;
 }
 
-int
-channel_read(int channel, const char *path)
+/* About a path; 0, with descriptors in fds, or an errno. */
+static int
+ask(int channel, enum channel_kind kind, const char *path, int *fds)
 {
-    struct channel_request request = {.kind = CHANNEL_READ};
+    struct channel_request request = {.kind = kind};
     struct channel_reply reply;
-    int fds[CHANNEL_FDS_MAX];
     size_t n = strlen(path);
 
     if (n >= sizeof(request.path))
-        return -ENAMETOOLONG;
+        return ENAMETOOLONG;
     memcpy(request.path, path, n);
     if (send(channel, &request, sizeof(request), MSG_NOSIGNAL) != (ssize_t) sizeof(request) ||
         receive_with(channel, &reply, fds) != (ssize_t) sizeof(reply))
-        return -EPIPE;
-    return reply.error ? -reply.error : fds[0];
+        return EPIPE;
+    return reply.error;
+}
+
+int
+channel_read(int channel, const char *path)
+{
+    int fds[CHANNEL_FDS_MAX];
+    int error = ask(channel, CHANNEL_READ, path, fds);
+
+    return error ? -error : fds[0];
+}
+
+int
+channel_folder(int channel, const char *path, int fds[2])
+{
+    int all[CHANNEL_FDS_MAX];
+    int error = ask(channel, CHANNEL_FOLDER, path, all);
+
+    if (!error)
+        memcpy(fds, all, 2 * sizeof(int));
+    return error;
 }
 
 void
@@ -202,6 +222,22 @@ serve_file(int channel, char *path)
     return sent;
 }
 
+static bool
+serve_folder(int channel, char *path)
+{
+    struct channel_reply reply = {0};
+    int fds[2];
+    bool sent;
+
+    path[CHANNEL_PATH_MAX - 1] = '\0';
+    reply.error = files_open_folder(path, fds);
+    reply.n = reply.error ? 0 : 2;
+    sent = send_with(channel, &reply, fds) > 0;
+    for (unsigned i = 0; i < reply.n; i++)
+        close(fds[i]);
+    return sent;
+}
+
 bool
 channel_serve(int channel, bool *ready)
 {
@@ -218,6 +254,7 @@ channel_serve(int channel, bool *ready)
         reply.n = k ? k->n : 0;
         return send_with(channel, &reply, k ? k->fds : NULL) > 0;
     case CHANNEL_READ: return serve_file(channel, request.path);
+    case CHANNEL_FOLDER: return serve_folder(channel, request.path);
     case CHANNEL_LOADED: files_keep(); return true;
     case CHANNEL_FORGET: forget(&request.address); return true;
     case CHANNEL_READY:

@@ -16,6 +16,7 @@ enum channel_kind {
     CHANNEL_LISTEN, /* -> descriptors of the address, n of them, made when there are none yet */
     CHANNEL_FORGET, /* the address is not listened on any more; no answer */
     CHANNEL_READ,   /* -> a descriptor of the file, for reading */
+    CHANNEL_FOLDER, /* -> two descriptors, see files_open_folder() */
     CHANNEL_LOADED, /* what was read since the last time is the configuration in force; no answer */
     CHANNEL_READY,  /* serving; no answer */
 };
@@ -27,7 +28,7 @@ struct channel_request {
     union address     address;
     int               backlog;
     unsigned          n;
-    char              path[CHANNEL_PATH_MAX]; /* CHANNEL_READ, ends with a zero byte */
+    char              path[CHANNEL_PATH_MAX]; /* CHANNEL_READ, _FOLDER; ends with a zero byte */
 };
 
 struct channel_reply {
@@ -41,6 +42,8 @@ enum { CHANNEL_FDS_MAX = 128 };
 int channel_listen(int channel, const union address *address, int backlog, unsigned n, int *fds);
 /* The file's descriptor, or -errno. */
 int channel_read(int channel, const char *path);
+/* 0, with two descriptors in fds, see files_open_folder(); or an errno. */
+int channel_folder(int channel, const char *path, int fds[2]);
 void channel_tell(int channel, enum channel_kind kind, const union address *address);
 
 /* Supervisor: answers one request.  False: the worker is gone.  *ready is set by CHANNEL_READY. */

@@ -3,6 +3,8 @@
 #include "main/files.h"
 
 #include "base/check.h"
+#include "base/map.h"
+#include "config/config.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,19 +15,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_MAX = 64 << 20, FILES_MAX = 10000 };
+enum { FILE_MAX = 64 << 20, FILES_MAX = 100000, FOLDERS_MAX = 1000, NAMES_MAX = 16 << 20 };
 
 struct file {
-    struct file *next;
-    char        *path;
-    char        *text; /* as of the configuration in force; NULL when it was never part of one */
-    size_t       n;
-    char        *newer; /* as read since */
-    size_t       newer_n;
+    char  *path;
+    char  *text; /* as of the configuration in force; NULL when it was never part of one */
+    size_t n;
+    char  *newer; /* as read since */
+    size_t newer_n;
 };
 
-static struct file *first;
-static size_t count;
+static struct map files;      /* of struct file, by path */
+static struct map folders;    /* real paths: what is in them is open to the worker */
 static char folder[PATH_MAX]; /* with a slash at its end; empty: none */
 static bool restricted, use_kept;
 
@@ -47,20 +48,32 @@ files_allow_below(const char *path)
 static struct file *
 find(const char *path)
 {
-    for (struct file *f = first; f; f = f->next)
-        if (strcmp(f->path, path) == 0)
-            return f;
-    return NULL;
+    return map_get(&files, slice_str(path));
+}
+
+static bool
+is_below(const char *real)
+{
+    return folder[0] && strncmp(real, folder, strlen(folder)) == 0;
+}
+
+/* The real path of a file, whose folder was opened when everything was still allowed. */
+static bool
+is_in_folder(const char *real)
+{
+    const char *slash = strrchr(real, '/');
+
+    return slash && map_get(&folders, slice_of(real, (size_t) (slash - real)));
 }
 
 static bool
 is_allowed(const char *path)
 {
-    char full[PATH_MAX];
+    char real[PATH_MAX];
 
     if (!restricted || find(path))
         return true;
-    return folder[0] && realpath(path, full) && strncmp(full, folder, strlen(folder)) == 0;
+    return realpath(path, real) && (is_below(real) || is_in_folder(real));
 }
 
 static int
@@ -98,21 +111,28 @@ read_text(int fd, size_t size, char **text, size_t *n)
     return 0;
 }
 
+static struct file *
+add(const char *path)
+{
+    struct file *f = files.count < FILES_MAX ? calloc(1, sizeof(*f)) : NULL;
+
+    if (!f)
+        return NULL;
+    f->path = strdup(path);
+    if (!f->path || !map_put(&files, slice_str(f->path), f)) {
+        free(f->path);
+        free(take(&f));
+    }
+    return f;
+}
+
 static void
 remember(const char *path, char *text, size_t n)
 {
     struct file *f = find(path);
 
-    if (!f && count < FILES_MAX) {
-        f = calloc(1, sizeof(*f));
-        if (f && !(f->path = strdup(path)))
-            free(take(&f));
-        if (f) {
-            f->next = first;
-            first = f;
-            count++;
-        }
-    }
+    if (!f)
+        f = add(path);
     if (!f) {
         free(text);
         return;
@@ -120,6 +140,15 @@ remember(const char *path, char *text, size_t n)
     free(f->newer);
     f->newer = text;
     f->newer_n = n;
+}
+
+/* What is in a folder that is open may change at any time, and is wanted as it is. */
+static bool
+is_transient(const char *path)
+{
+    char real[PATH_MAX];
+
+    return folders.count && realpath(path, real) && is_in_folder(real);
 }
 
 int
@@ -138,7 +167,7 @@ files_open(const char *path)
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || is_transient(path))
         return fd; /* a pipe, say: read once, not kept */
     if (st.st_size > FILE_MAX) {
         close(fd);
@@ -153,15 +182,60 @@ files_open(const char *path)
     return fd;
 }
 
+/* 0 or an errno. */
+static int
+open_to_worker(const char *path)
+{
+    char real[PATH_MAX], *copy;
+
+    if (!realpath(path, real))
+        return errno;
+    if (map_get(&folders, slice_str(real)))
+        return 0;
+    if (restricted)
+        return is_below(real) ? 0 : EACCES;
+    copy = folders.count < FOLDERS_MAX ? strdup(real) : NULL;
+    if (copy && map_put(&folders, slice_str(copy), copy))
+        return 0;
+    free(copy);
+    return ENOMEM;
+}
+
+int
+files_open_folder(const char *path, int fds[2])
+{
+    int error = open_to_worker(path);
+    struct text names;
+
+    if (error)
+        return error;
+    text_init(&names, NAMES_MAX);
+    error = config_source_system.folder(config_source_system.arg, path, &names, &fds[1]);
+    if (!error) {
+        fds[0] = open_text(names.at, names.n);
+        if (fds[0] < 0) {
+            error = -fds[0];
+            close(fds[1]);
+        }
+    }
+    text_free(&names);
+    return error;
+}
+
 void
 files_keep(void)
 {
-    for (struct file *f = first; f; f = f->next)
+    const struct map_slot *slot;
+
+    for (size_t i = 0; (slot = map_each(&files, &i));) {
+        struct file *f = slot->value;
+
         if (f->newer) {
             free(f->text);
             f->text = take(&f->newer);
             f->n = f->newer_n;
         }
+    }
 }
 
 void

@@ -16,6 +16,11 @@
 void files_allow_below(const char *path);
 /* A descriptor for reading, or -errno. */
 int files_open(const char *path);
+/* fds: the names of what is in a folder, for reading, each ending in a zero byte; and an inotify
+ * descriptor that tells of changes there.  0 or an errno.  Folders that are opened before
+ * files_restrict() stay open, and what is in them may be read then as well: it is expected to
+ * change, so it is not kept. */
+int files_open_folder(const char *path, int fds[2]);
 /* All that was opened since the last call is the configuration in force. */
 void files_keep(void);
 /* The next worker gets the kept texts. */

@@ -126,6 +126,24 @@ read_by_supervisor(void *arg, const char *path, struct text *out)
     return error;
 }
 
+static int
+list_by_supervisor(void *arg, const char *path, struct text *out, int *watch)
+{
+    struct process *p = arg;
+    int fds[2];
+    int error = channel_folder(p->channel, path, fds);
+
+    if (error)
+        return error;
+    error = config_read_descriptor(fds[0], out);
+    close(fds[0]);
+    if (error)
+        close(fds[1]);
+    else
+        *watch = fds[1];
+    return error;
+}
+
 static void
 print_report(const struct config_report *report)
 {

@@ -157,7 +157,8 @@ connect_to(struct relay *r, struct server *s, bool fresh, struct failure *f)
     r->reused = c->reused;
     r->idle_us = loop_now_us() - c->idle_since_us;
     r->conn = c;
-    r->wire = c->h2 ? &relay_h2 : &relay_h1;
+    r->shared = c->h2 != NULL;
+    r->wire = r->shared ? &relay_h2 : &relay_h1;
     if (r->reused)
         atomic_fetch_add_explicit(&counters->reused, 1, memory_order_relaxed);
     x->times.connected_us = loop_now_us();
@@ -296,14 +297,15 @@ relay_attempt(struct relay *r, struct server *s, bool last, struct failure *f)
         return true;
     if (!r->reused || f->reason != REASON_SERVER_RESET)
         return false;
-    server_learn_idle(s, r->idle_us);
-    /* The pooled connection had died: once more with a fresh one.  What the server may have seen
-     * has cost it something, and counts as a retry. */
+    if (!r->shared)
+        server_learn_idle(s, r->idle_us);
+    /* The pooled connection had died: once more with a fresh one; a shared one that ends is joined
+     * by nobody.  What the server may have seen has cost it something, and counts as a retry. */
     if (!relay_may_retry(r, f) ||
         (!f->unseen && !guard_retry(s->upstream->guard, &r->plan->guards, loop_self()->number,
                                     loop_now_us())))
         return false;
-    return attempt_once(r, s, true, f);
+    return attempt_once(r, s, !r->shared, f);
 }
 
 /* ------------------------------------------------------------------ afterwards */

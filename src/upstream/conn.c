@@ -311,19 +311,19 @@ have_patience(struct server *s, const struct server_want *want, struct conn_resu
 
     list_append(&pool->waiting, &w.link);
     pool->wanting++;
-    while (!over && w.state == LINE_WAITS) {
+    while (!over && !w.served) {
         uint64_t until_us = conn_sooner(loop_now_us() + round_us(s, patience_us),
                                         want->deadline_us);
 
         result->waited = true;
         over = fiber_sleep_until(until_us) != OK || loop_now_us() >= want->deadline_us;
         /* When this thread was late, answers are here already that were not looked at yet. */
-        if (w.state == LINE_WAITS && !over)
+        if (!w.served && !over)
             step_back();
         over = over || may_open(pool, want, since_us, patience_us);
     }
     pool->wanting--;
-    if (w.state == LINE_WAITS)
+    if (!w.served)
         list_remove(&w.link);
     return w.conn;
 }

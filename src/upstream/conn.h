@@ -23,7 +23,7 @@ conn_sooner(uint64_t a, uint64_t b)
 
 /* ------------------------------------------------------------------ line.c */
 
-enum line_waiting { LINE_WAITS, LINE_PROMISED, LINE_SERVED };
+enum line_waiting { LINE_WAITS, LINE_PROMISED };
 
 /* Who waits for a connection; on the stack of its fiber. */
 struct line_waiter {
@@ -31,8 +31,9 @@ struct line_waiter {
     struct fiber       *fiber;
     unsigned            worker;
     enum upstream_http  http; /* what it can use */
-    enum line_waiting   state;
-    struct server_conn *conn; /* LINE_SERVED: the connection; NULL: the place to make one */
+    enum line_waiting   state; /* in the server's line; under its lock */
+    bool                served;
+    struct server_conn *conn; /* served: the connection; NULL: the place to make one */
 };
 
 struct line_waiter line_waiter_of(const struct server_want *want);

@@ -47,8 +47,8 @@ weight_of(const struct server_config *entry, const struct dns_srv_target *target
     return weight > LB_WEIGHT_MAX ? LB_WEIGHT_MAX : (uint32_t) weight;
 }
 
-/* Certificates are for the service's own domain: who names the targets is only DNS (RFC 6125 6.2.1).
- * "_http._tcp.app.internal" -> "app.internal" */
+/* Certificates are for the service's own domain: who names the targets is only DNS (RFC 6125
+ * 6.2.1).  "_http._tcp.app.internal" -> "app.internal" */
 static struct slice
 domain_of(struct slice srv)
 {

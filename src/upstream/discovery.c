@@ -183,6 +183,13 @@ list_it(struct discovery_round *r)
     return !r->no_memory;
 }
 
+/* Within what policies understand. */
+static uint32_t
+weight_of(uint32_t weight)
+{
+    return weight < 1 ? 1 : weight > LB_WEIGHT_MAX ? LB_WEIGHT_MAX : weight;
+}
+
 bool
 discovery_add(struct discovery_round *r, const struct discovered *d)
 {
@@ -195,7 +202,7 @@ discovery_add(struct discovery_round *r, const struct discovered *d)
     e = &r->entries[r->n];
     *e = (struct server_entry){
         .server = find_or_make(r, &d->address),
-        .weight = d->weight < 1 ? 1 : d->weight > LB_WEIGHT_MAX ? LB_WEIGHT_MAX : d->weight,
+        .weight = weight_of(d->weight),
         .place = {d->tier, region_of(r, d->region)},
         .source = source_key(d->source),
         .wanted = d->state,
@@ -288,7 +295,7 @@ lay_over(struct discovery_round *r)
             continue;
         }
         if (o && o->weighted)
-            r->entries[i].weight = o->change.weight;
+            r->entries[i].weight = weight_of(o->change.weight);
         if (o && o->stated)
             r->entries[i].wanted = o->change.state;
         i++;

@@ -29,6 +29,7 @@ struct guard {
     struct recent      budget __attribute__((aligned(64)));
     struct breaker     breaker;
     struct concurrency concurrency;
+    _Atomic uint32_t   learned; /* the limit that was last in force; 0: none was asked for */
     struct guard_line  lines[]; /* one for each worker */
 };
 
@@ -155,7 +156,11 @@ bool
 guard_enter(struct guard *g, const struct guard_options *o, unsigned worker, uint64_t now_us,
             struct guard_pass *pass, struct guard_refusal *why)
 {
+    uint32_t learned = o->concurrency ? concurrency_limit(&g->concurrency, o->concurrency) : 0;
+
     *pass = (struct guard_pass){0};
+    if (atomic_load_explicit(&g->learned, RELAXED) != learned)
+        atomic_store_explicit(&g->learned, learned, RELAXED);
     if (!enter_limits(g, o, pass, why) || !enter_breaker(g, o, now_us, pass, why)) {
         count(&g->lines[worker].refused, 1);
         return false;
@@ -235,13 +240,13 @@ guard_retry(struct guard *g, const struct guard_options *o, unsigned worker, uin
 }
 
 void
-guard_look(struct guard *g, const struct guard_options *o, struct guard_state *state)
+guard_look(struct guard *g, struct guard_state *state)
 {
     *state = (struct guard_state){
         .breaker = breaker_words(&g->breaker),
         .pending = atomic_load_explicit(&g->pending, RELAXED),
         .connections = atomic_load_explicit(&g->connections, RELAXED),
-        .limit = o && o->concurrency ? concurrency_limit(&g->concurrency, o->concurrency) : 0,
+        .limit = atomic_load_explicit(&g->learned, RELAXED),
     };
     for (unsigned w = 0; w < g->workers; w++) {
         state->inflight += atomic_load_explicit(&g->lines[w].inflight, RELAXED);

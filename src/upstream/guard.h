@@ -105,6 +105,6 @@ struct guard_state {
     uint64_t    retries, refused; /* so far */
 };
 /* o may be NULL: the state whatever is configured. */
-void guard_look(struct guard *g, const struct guard_options *o, struct guard_state *state);
+void guard_look(struct guard *g, struct guard_state *state);
 
 #endif

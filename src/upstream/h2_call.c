@@ -2,8 +2,9 @@
 /*
  * upstream/h2_call.c - one exchange on a connection that many share: a stream of HTTP/2.
  *
- * What the server sends of a body is copied into lent buffers until somebody pulls; its window opens
- * again only for what was pulled, so that a slow client holds back its own stream and no other.
+ * What the server sends of a body is copied into lent buffers until somebody pulls; its window
+ * opens again only for what was pulled, so that a slow client holds back its own stream and no
+ * other.
  */
 #include "upstream/conn.h"
 #include "upstream/h2_link.h"

@@ -153,7 +153,8 @@ on_head(nghttp2_session *session, struct h2_call *call, bool ended)
 /* ------------------------------------------------------------------ bodies */
 
 static int
-on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *at, size_t n, void *link)
+on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *at, size_t n,
+        void *link)
 {
     struct h2_call *call = call_of(session, id);
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * upstream/h2_link.h - HTTP/2 to a server: one connection that many exchanges share.  Private to the
- * room.
+ * upstream/h2_link.h - HTTP/2 to a server: one connection that many exchanges share.  Private to
+ * the room.
  *
  *     h2_link.c    the connection: bytes in and out, who may still join, its end
  *     h2_call.c    one exchange on it: a stream
  *     h2_frames.c  what nghttp2 tells of frames
  *
  * A link has no fiber of its own: bytes are received in the loop's context, which only wakes those
- * who wait; they are sent by a writer, a fiber that exists while there is something to send and runs
- * behind all others, so that what one round says leaves in one system call.
+ * who wait; they are sent by a writer, a fiber that exists while there is something to send and
+ * runs behind all others, so that what one round says leaves in one system call.
  */
 #ifndef UPSTREAM_H2_LINK_H
 #define UPSTREAM_H2_LINK_H

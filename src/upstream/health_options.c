@@ -52,6 +52,13 @@ static const struct option_kind option_status = {
 
 /* ------------------------------------------------------------------ the table */
 
+static const char *const tls[] = {
+    [PROBE_TLS_AUTO] = "auto",
+    [PROBE_TLS_ON] = "on",
+    [PROBE_TLS_OFF] = "off",
+    NULL,
+};
+
 static const struct option health_options[] = {
     {"probe", &option_choice, offsetof(struct health_config, kind), .preset = "http",
      .choices = probe_names,
@@ -73,6 +80,10 @@ static const struct option health_options[] = {
      .doc = "After how many failures in a row a server is down: 3, with an agent 1."},
     {"port", &option_int, offsetof(struct health_config, port), .min = 1, .max = 65535,
      .doc = "Ask another port than the server's; an agent always has one of its own."},
+    {"tls", &option_choice, offsetof(struct health_config, tls), .preset = "auto", .choices = tls,
+     .doc =
+         "http: whether the check is made over TLS, with the upstream's `tls`: `auto` as requests "
+         "are, unless it asks another `port`."},
     {"path", &option_string, offsetof(struct health_config, path),
      .doc = "http: what is asked for, with the query if any: `/`."},
     {"host", &option_string, offsetof(struct health_config, host),
@@ -109,6 +120,7 @@ set_but_not_taken(const struct health_config *h, unsigned takes, const char **na
         enum probe_option option;
     } all[] = {
         {"port", &h->port, h->port != 0, PROBE_PORT},
+        {"tls", &h->tls, h->tls != PROBE_TLS_AUTO, PROBE_TLS},
         {"path", &h->path, slice_is_present(h->path), PROBE_HTTP},
         {"host", &h->host, slice_is_present(h->host), PROBE_HTTP},
         {"method", &h->method, slice_is_present(h->method), PROBE_HTTP},

@@ -37,7 +37,7 @@ void
 line_serve(struct line_waiter *w, struct server_conn *c)
 {
     w->conn = c;
-    w->state = LINE_SERVED;
+    w->served = true;
     fiber_resume(w->fiber);
 }
 
@@ -352,15 +352,15 @@ line_stand(struct server *s, const struct server_want *want, struct server_conn 
             return true;
         place_free(s);
     }
-    if (w.state != LINE_SERVED)
+    if (!w.served)
         in_time = fiber_sleep_until(until_us) == OK;
-    if (w.state != LINE_SERVED && leave_line(s, &w)) {
+    if (!w.served && leave_line(s, &w)) {
         result->fault = in_time ? CONN_QUEUE_TIMEOUT : CONN_FAILED;
         result->err = ERR_CANCELLED;
         return false;
     }
     /* Promised by another worker: the message is on its way. */
-    while (w.state != LINE_SERVED)
+    while (!w.served)
         fiber_suspend();
     *conn = w.conn;
     return true;

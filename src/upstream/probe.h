@@ -4,7 +4,7 @@
  *
  *     probe.c            the list of kinds
  *     probe_talk.c       what those have in common that talk over a connection
- *     probe_http.c ...   the kinds, one file each
+ *     probe_http.c ...   the kinds, one file each; with PROBE_TLS they may be encrypted
  *
  * A probe asks one server one question and says whether the answer was good.  How often, how many
  * times in a row and what follows from it is health.c's business.
@@ -30,6 +30,7 @@ struct health_config {
     uint64_t           timeout_us;
     int64_t            rise, fall;  /* so many in a row */
     int64_t            port;        /* 0: the server's own */
+    int                tls;         /* enum probe_tls */
     struct slice       path, host, method;           /* http; absent: the kind's own */
     struct option_list status;                       /* http: of struct status_range */
     struct regex      *body;                         /* http */
@@ -45,7 +46,11 @@ enum probe_option {
     PROBE_SEND = 4,
     PROBE_EXPECT = 8,
     PROBE_COMMAND = 16,
+    PROBE_TLS = 32,
 };
+
+/* Whether a probe speaks TLS; auto: as the upstream, when it asks the server's own port. */
+enum probe_tls { PROBE_TLS_AUTO, PROBE_TLS_ON, PROBE_TLS_OFF };
 
 struct probe_answer {
     bool passed;
@@ -59,6 +64,7 @@ struct probe_kind {
     const char *name;
     unsigned    takes;      /* enum probe_option */
     unsigned    rise, fall; /* when the configuration does not say */
+    enum upstream_http http; /* what it offers with TLS */
     /* What else must hold of its options, as an option_object's check; may be NULL. */
     bool (*check)(struct config_bind *b, struct health_config *config);
     /* Waits, on a fiber of the control thread, until deadline_us at most. */

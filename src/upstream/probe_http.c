@@ -302,7 +302,7 @@ run_http(const struct health_config *config, const struct server *server, uint64
 
 const struct probe_kind probe_http = {
     .name = "http",
-    .takes = PROBE_PORT | PROBE_HTTP,
+    .takes = PROBE_PORT | PROBE_HTTP | PROBE_TLS,
     .rise = 2,
     .fall = 3,
     .check = check_http,

@@ -62,6 +62,34 @@ send_proxy_header(struct probe_talk *t, const struct health_config *config,
     return probe_send(t, slice_of(header, n), answer);
 }
 
+static const struct upstream_tls *
+tls_of(const struct health_config *config, const struct server *server)
+{
+    const struct upstream_config *u = server->upstream->config;
+
+    if (!(probe_kinds[config->kind]->takes & PROBE_TLS) || config->tls == PROBE_TLS_OFF ||
+        (config->tls == PROBE_TLS_AUTO && (config->port || !u || !u->tls)))
+        return NULL;
+    return u && u->tls ? u->tls : upstream_tls_plain();
+}
+
+static bool
+shake_hands(struct probe_talk *t, const struct health_config *config, const struct server *server,
+            struct probe_answer *answer)
+{
+    const struct upstream_tls *tls = tls_of(config, server);
+    char why[120];
+    enum err e;
+
+    if (!tls)
+        return true;
+    e = server_tls_connect(&t->sock, server, tls, probe_kinds[config->kind]->http, NULL,
+                           t->deadline_us, why);
+    if (e != OK)
+        probe_fail(answer, "TLS: %s", why[0] ? why : err_sentence(e));
+    return e == OK;
+}
+
 struct probe_talk *
 probe_connect(const struct health_config *config, const struct server *server, uint64_t deadline_us,
               size_t max_bytes, struct probe_answer *answer)
@@ -85,7 +113,7 @@ probe_connect(const struct health_config *config, const struct server *server, u
             talk_free(&t->sock);
         return NULL;
     }
-    if (send_proxy_header(t, config, server, answer))
+    if (send_proxy_header(t, config, server, answer) && shake_hands(t, config, server, answer))
         return t;
     probe_close(t, false);
     return NULL;
@@ -99,7 +127,7 @@ probe_close(struct probe_talk *t, bool patient)
     size_t n = 0, got = 0;
 
     if (patient)
-        shutdown(t->sock.fd, SHUT_WR);
+        (void) sock_finish(&t->sock);
     if (until_us > t->deadline_us)
         until_us = t->deadline_us;
     while (patient && n < PATIENCE_BYTES &&

@@ -71,7 +71,8 @@ struct relay_wire {
     enum err (*next)(struct relay *r, struct slice *chunk);
     /* The answer is here to its last byte: the connection is free for others if it can be. */
     void (*finish)(struct relay *r);
-    /* Gives back all that is still held; a connection that is not free is closed.  Again: nothing. */
+    /* Gives back all that is still held; a connection that is not free is closed.  Again:
+     * nothing. */
     void (*release)(struct relay *r);
 };
 
@@ -87,6 +88,7 @@ struct relay {
     struct server      *server;  /* who is asked; the plan has the reference */
     uint64_t            begun_us;
     uint64_t            response_us; /* how long the head of the answer may take */
+    bool                shared;  /* the connection is one of HTTP/2 */
     bool                reused;
     uint64_t            idle_us; /* ... after so long */
     struct pump         pump;
@@ -184,8 +186,8 @@ void relay_pump_stop(struct relay *r);
 bool relay_read_head(struct relay *r, struct failure *f);
 /* r->head and the body as a source, into x->response. */
 void relay_make_response(struct relay *r);
-/* The server may be silent while the request is still moving: true when it has moved since *since_us,
- * which is later then. */
+/* The server may be silent while the request is still moving: true when it has moved since
+ * *since_us, which is later then. */
 bool relay_has_moved(const struct relay *r, uint64_t *since_us);
 /* For wires, where an answer fails: why, in *f; false always. */
 bool relay_fail(struct failure *f, enum reason reason, enum err err, const char *detail);

@@ -32,7 +32,9 @@ relay_fail_waiting(struct relay *r, struct failure *f, enum err e, bool begun)
     total = relay_total_is_over(r->x);
     own = r->response_us != t->response_us;
     f->limit = total ? &t->total_us : own ? &relay_config(r)->retries.attempt_us : &t->response_us;
-    f->limit_name = total ? "timeouts.total" : own ? "retries.attempt_timeout" : "timeouts.response";
+    f->limit_name = total ? "timeouts.total"
+                    : own ? "retries.attempt_timeout"
+                          : "timeouts.response";
     return relay_fail(f, total ? REASON_TOTAL_TIMEOUT : REASON_RESPONSE_TIMEOUT, e, NULL);
 }
 
@@ -92,7 +94,8 @@ read_final_head(struct relay *r, struct failure *f)
             return false;
         withheld = false;
     }
-    return relay_fail(f, REASON_RESPONSE_MALFORMED, ERR_MALFORMED, "too many informational responses");
+    return relay_fail(f, REASON_RESPONSE_MALFORMED, ERR_MALFORMED,
+                      "too many informational responses");
 }
 
 /* ------------------------------------------------------------------ body */
@@ -239,7 +242,8 @@ relay_read_head(struct relay *r, struct failure *f)
         return false;
     learn_keep_alive(r);
     if (!fields_remove_hop_by_hop(&r->head.fields))
-        return relay_fail(f, REASON_RESPONSE_MALFORMED, ERR_MALFORMED, h1_fault_words(H1_BAD_CONNECTION));
+        return relay_fail(f, REASON_RESPONSE_MALFORMED, ERR_MALFORMED,
+                          h1_fault_words(H1_BAD_CONNECTION));
     if (r->head.status == 101 && !slice_is_present(r->x->request.upgrade))
         return relay_fail(f, REASON_RESPONSE_MALFORMED, ERR_MALFORMED,
                     "101 to a request without Upgrade");

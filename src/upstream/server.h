@@ -13,31 +13,31 @@
 #include "base/map.h"
 #include "runtime/quiesce.h"
 #include "runtime/sock.h"
-#include "upstream/server_tls.h"
 #include "upstream/passive.h"
+#include "upstream/server_tls.h"
 #include "upstream/upstream.h"
 
 /* What speaks against sending work to a server; each has one who sets it and clears it again. */
 enum server_fault {
     SERVER_IS_DRAINING = 1,
     SERVER_IS_IN_MAINTENANCE = 2,
-    SERVER_IS_UNPROVED = 4,  /* came later and has passed no check yet */
-    SERVER_IS_DOWN = 8,      /* its checks fail */
-    SERVER_IS_EJECTED = 16,  /* real traffic fails */
-    SERVER_IS_RESTING = 32,  /* could not be connected, or has gone silent, a moment ago */
-    SERVER_IS_LEAVING = 64,  /* in no set any more */
+    SERVER_IS_UNPROVED = 4, /* came later and has passed no check yet */
+    SERVER_IS_DOWN = 8,     /* its checks fail */
+    SERVER_IS_EJECTED = 16, /* real traffic fails */
+    SERVER_IS_RESTING = 32, /* could not be connected, or has gone silent, a moment ago */
+    SERVER_IS_LEAVING = 64, /* in no set any more */
 };
 
 /* A worker's idle connections to one server, the last used first, and who waits for one. */
 struct server_pool {
-    struct list      idle;
-    struct list      shared;  /* those of HTTP/2 that others may join */
-    struct list      waiting; /* struct line_waiter: of this worker, with patience */
-    _Atomic uint32_t count;   /* of idle; others may look */
-    uint32_t         open;    /* all of this worker */
-    uint32_t         lowest;  /* of count, since care was last taken */
-    struct timer     care;
-    struct server   *server;  /* a reference while care is set */
+    struct list idle;
+    struct list shared;     /* those of HTTP/2 that others may join */
+    struct list waiting;    /* struct line_waiter: of this worker, with patience */
+    _Atomic uint32_t count; /* of idle; others may look */
+    uint32_t open;          /* all of this worker */
+    uint32_t lowest;        /* of count, since care was last taken */
+    struct timer care;
+    struct server *server;    /* a reference while care is set */
     uint32_t         opening; /* of them, not connected yet */
     uint32_t         wanting; /* exchanges that have patience */
     uint32_t         warming; /* to be opened beforehand, under way */
@@ -234,7 +234,8 @@ struct server_conn {
 struct server_want {
     const struct upstream_config *config;
     enum upstream_http            http;
-    struct slice                  preface;     /* goes ahead of everything: a PROXY header; or absent */
+    struct slice                  preface;     /* goes ahead of everything: a
+                                                * PROXY header; or absent */
     uint64_t                      connect_us;  /* how long a new one may take */
     uint64_t                      deadline_us; /* of the exchange */
     bool                          fresh;       /* not one that was used before */

@@ -155,8 +155,9 @@ host_of(struct slice address)
 }
 
 enum err
-server_tls_connect(struct sock *sock, struct server *s, const struct upstream_tls *tls, int http,
-                   struct tls_session_slot *slot, uint64_t deadline_us, char why[120])
+server_tls_connect(struct sock *sock, const struct server *s, const struct upstream_tls *tls,
+                   enum upstream_http http, struct tls_session_slot *slot, uint64_t deadline_us,
+                   char why[120])
 {
     struct tls_client *const clients[] = {
         [UPSTREAM_HTTP1] = tls->h1,

@@ -8,6 +8,7 @@
 
 #include "config/option.h"
 #include "tls/tls.h"
+#include "upstream/upstream.h"
 
 /* `tls:` of an upstream */
 struct upstream_tls {
@@ -28,8 +29,8 @@ extern const struct option_object upstream_tls_object;
 struct server;
 
 /* A connected sock becomes one with TLS; waits.  Else `why`, for the operator. */
-enum err server_tls_connect(struct sock *sock, struct server *s, const struct upstream_tls *tls,
-                            int http, struct tls_session_slot *slot, uint64_t deadline_us,
-                            char why[120]);
+enum err server_tls_connect(struct sock *sock, const struct server *s,
+                            const struct upstream_tls *tls, enum upstream_http http,
+                            struct tls_session_slot *slot, uint64_t deadline_us, char why[120]);
 
 #endif

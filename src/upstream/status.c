@@ -153,7 +153,7 @@ put_guard(struct text *out, struct upstream *u)
 {
     struct guard_state state;
 
-    guard_look(u->guard, NULL, &state);
+    guard_look(u->guard, &state);
     text_literal(out, "\"guard\":{");
     put_string(out, "breaker", slice_str(state.breaker));
     put_number(out, "inflight", state.inflight);

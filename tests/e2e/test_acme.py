@@ -27,19 +27,12 @@ from support.wait import eventually, seconds, stays
 NAME = "www.example.test"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _files():
-    yield
-    forget_files()
-
-
 class Scene:
     """An authority, and proxies whose names it is asked for; the state outlives the proxies."""
 
-    def __init__(self, stage, names=True, **more):
+    def __init__(self, stage, shared=None, **more):
         self.stage = stage
-        self.names = stage.use(NameServer()) if names is True else names
-        self.ca = stage.use(Pebble(stage.folder(), dns=self.names or None, **more))
+        self.names, self.ca = shared or (None, stage.use(Pebble(stage.folder(), **more)))
         self.state = os.path.join(stage.folder(), "state")
         self.secure = f"127.0.0.1:{self.ca.tls_port}"
         self.plain = f"127.0.0.1:{self.ca.http_port}"
@@ -71,9 +64,29 @@ class Scene:
         return next(p for p in self.files("/certificates/") if p.endswith(f"/{name}.pem"))
 
 
+@pytest.fixture(scope="module")
+def shared(module_stage):
+    """To start an authority takes a second: most tests have one in common."""
+    names = module_stage.use(NameServer())
+    yield names, module_stage.use(Pebble(module_stage.folder(), names))
+    forget_files()
+
+
 @pytest.fixture
-def scene(stage):
-    return Scene(stage)
+def scene(stage, shared):
+    names, ca = shared
+    names.reset()
+    ca.mark()
+    yield Scene(stage, shared)
+    ca.thaw()
+
+
+@pytest.fixture
+def alone(stage, shared):
+    """For those that need an authority of another kind."""
+    names, _ = shared
+    names.reset()
+    return lambda **more: Scene(stage, dns=names, **more)
 
 
 def is_self_signed(address, name):
@@ -107,16 +120,16 @@ def test_clients_must_show_certificates_but_the_authority_need_not(scene):
     eventually(lambda: "has one of https://" in proxy.stderr, 10, proxy.stderr)
 
 
-def test_an_authority_that_refuses_every_second_nonce(stage):
-    scene = Scene(stage, reject=50)
+def test_an_authority_that_refuses_every_second_nonce(alone):
+    scene = alone(reject=50)
     scene.proxy(NAME, "a.example.test", "b.example.test")
     for name in (NAME, "a.example.test", "b.example.test"):
         scene.issued(name)
     assert scene.ca.count("POST /(order-plz|chalZ|finalize-order|certZ)") > 4 * 3  # some were sent again
 
 
-def test_accounts_that_belong_to_others(stage):
-    scene = Scene(stage, eab=True)
+def test_accounts_that_belong_to_others(alone):
+    scene = alone(eab=True)
     proxy = scene.proxy(NAME)
     eventually(lambda: "set `eab`" in proxy.stderr, 10)
     proxy.reload(scene.text(NAME, eab=EAB))
@@ -190,9 +203,9 @@ def _command(folder, text):
     return path
 
 
-def test_records_by_a_command(stage):
-    folder = stage.folder()
-    scene = Scene(stage, names=stage.use(NameServer(file=os.path.join(folder, "zone"))))
+def test_records_by_a_command(scene):
+    folder = scene.stage.folder()
+    scene.names.file = os.path.join(folder, "zone")
     hook = _command(folder, f"""
 echo "$1 $2 $3" >> {folder}/calls
 test "$1" = extra || exit 3
@@ -248,8 +261,8 @@ def test_a_proof_that_fails_is_tried_again_ever_more_slowly(scene):
     scene.issued()
 
 
-def test_an_authority_that_is_down_at_the_start(stage):
-    scene = Scene(stage, start=False)
+def test_an_authority_that_is_down_at_the_start(alone):
+    scene = alone(start=False)
     proxy = scene.proxy(NAME, tls={"unknown_names": "refuse"})
     assert is_self_signed(scene.secure, NAME)
     eventually(lambda: len(attempts(proxy)) >= 2, 10)
@@ -297,9 +310,9 @@ def test_a_state_folder_that_cannot_be_written(scene):
 
 # ---------------------------------------------------------------------------- renewal
 
-def test_renewal_under_load(stage):
+def test_renewal_under_load(alone):
     """At two thirds of a life of six seconds; not one handshake fails, and none is shown what has expired."""
-    scene = Scene(stage, validity=6)
+    scene = alone(validity=6)
     proxy = scene.proxy(NAME)
     serials = [scene.issued()]
     end = time.monotonic() + seconds(12)
@@ -316,9 +329,9 @@ def test_renewal_under_load(stage):
     assert not attempts(proxy)
 
 
-def test_an_outage_at_the_time_of_renewal(stage):
+def test_an_outage_at_the_time_of_renewal(alone):
     """What is there is shown on, even expired; whoever the authority is afterwards, we get an account with it."""
-    scene = Scene(stage, validity=3)
+    scene = alone(validity=3)
     proxy = scene.proxy(NAME)
     serial = scene.issued()
     scene.ca.stop()
@@ -375,8 +388,8 @@ def test_restart(scene):
     first = scene.proxy(NAME)
     serial = scene.issued()
     root = scene.ca.root()
-    scene.ca.stop()
     first.stop()
+    scene.ca.freeze()
     second = scene.proxy(NAME)
     assert shown(scene.secure, NAME)[2] == serial and is_trusted(scene.secure, NAME, root)
     second.worker_may_die = True
@@ -438,7 +451,7 @@ def test_state_that_is_spoiled(scene, how):
     proxy = scene.proxy(NAME)
     assert scene.issued() != serial
     assert proxy.stderr.count("is of no use (it is not as it was written)") == 2
-    assert scene.ca.count("There are now 2 accounts")
+    assert scene.ca.count("accounts in memory") == 2
 
 
 def test_a_certificate_of_another_name_in_its_place(scene):
@@ -454,9 +467,8 @@ def test_a_certificate_of_another_name_in_its_place(scene):
 
 # ---------------------------------------------------------------------------- names
 
-def test_names_that_have_certificates_get_no_other(stage):
-    scene = Scene(stage)
-    mine, folder = Authority(stage.folder()), stage.folder()
+def test_names_that_have_certificates_get_no_other(scene):
+    mine, folder = Authority(scene.stage.folder()), scene.stage.folder()
     fixed = mine.issue("fixed", names=["*.fixed.test"])
     watched = mine.issue("watched", names=["watched.test"])
     watched.join(os.path.join(folder, "watched.pem"), watched.chain, watched.key)
@@ -518,7 +530,7 @@ LOCAL = ["localhost", "app.localhost"]
 
 
 def _local(stage):
-    scene = Scene(stage, names=None, start=False)
+    scene = Scene(stage, start=False)
     return scene, os.path.join(scene.state, "local", "ca.pem")
 
 

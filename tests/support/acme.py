@@ -3,7 +3,8 @@
 What certificates that look after themselves are tested with: Debian's pebble (a certificate authority), a name
 server that takes signed updates (python3-dnspython), and a front for the authority that says what pebble cannot.
 
-    ca = stage.use(Pebble(stage.folder()))
+    names = stage.use(NameServer())
+    ca = stage.use(Pebble(stage.folder(), names))
     proxy = stage.run(text, ...)            # listeners on ca.http_port and ca.tls_port
 """
 import base64
@@ -14,6 +15,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -72,6 +74,7 @@ class Pebble:
         self.directory = f"https://127.0.0.1:{self.port}/dir"
         self.log_path = os.path.join(folder, "pebble.log")
         self.popen = None
+        self.marked = 0
         if start:
             self.start()
 
@@ -101,14 +104,26 @@ class Pebble:
 
     def stop(self):
         if self.popen is not None:
+            self.thaw()
             self.popen.terminate()
             self.popen.wait(10)
         self.popen = None
 
+    def freeze(self):
+        """It takes connections, and says nothing."""
+        self.popen.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.popen.send_signal(signal.SIGCONT)
+
+    def mark(self):
+        """What it has done before does not count any more."""
+        self.marked += len(self.log)
+
     @property
     def log(self):
         with open(self.log_path, errors="replace") as file:
-            return file.read()
+            return file.read()[self.marked:]
 
     def count(self, what):
         """How often the log has this (a regular expression)."""
@@ -147,10 +162,21 @@ class NameServer:
     of `file`, one `name value` a line.  Over UDP and TCP.
     """
 
-    def __init__(self, file=None):
-        self.file = file
+    def __init__(self):
         self.secret = base64.b64encode(secrets.token_bytes(32)).decode()
         self.keyring = dns.tsigkeyring.from_text({KEY_NAME: self.secret})
+        self.reset()
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind(("127.0.0.1", self.port))
+        self.tcp = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._datagrams, daemon=True).start()
+        threading.Thread(target=self._streams, daemon=True).start()
+
+    def reset(self):
+        """As new, but for address and key."""
+        self.file = None       # a path
         self.hosts = {}        # name without final dot -> address
         self.records = {}      # the same -> set of values
         self.updates = []      # (wire, message) that were taken
@@ -159,14 +185,6 @@ class NameServer:
         self.slow = 0          # so often records that are there are not shown yet
         self.mute = 0          # so many datagrams are lost
         self.streams = 0       # messages over TCP
-        self.seen = set()      # values that were there at some time
-        self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", self.port))
-        self.tcp = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._datagrams, daemon=True).start()
-        threading.Thread(target=self._streams, daemon=True).start()
 
     # ---------------------------------------------------------------- wire
 
@@ -237,7 +255,6 @@ class NameServer:
                 self.records.setdefault(name, set()).difference_update(values)
             else:
                 self.records.setdefault(name, set()).update(values)
-                self.seen.update(values)
 
     def _values(self, name):
         values = set(self.records.get(name, ()))

@@ -51,9 +51,9 @@ class Conn(Stream):
         """The next request (with its body, unless told otherwise); Closed when there is none."""
         request = self.read_head(Request)
         self.requests += 1
-        self.origin.requests.append(request)
         if body:
             self.read_body(request)
+        self.origin.requests.append(request)
         return request
 
     def read_body(self, request):

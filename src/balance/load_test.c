@@ -111,3 +111,31 @@ TEST(a_census_is_rare_by_count_and_by_time)
     lb_census_init(&c, 31); /* few: each time */
     EXPECT(lb_census_due(&c, 1, &since) && lb_census_due(&c, 1, &since));
 }
+
+/* How often of 1,000 the one with an idle connection is taken, all else being equal. */
+static size_t
+connected_picks(bool reuse)
+{
+    struct group g;
+    size_t n = 0;
+
+    group_make(&g, &lb_two_choices, 2, NULL);
+    g.targets[1].connections = 2;
+    g.targets[0].inflight = g.targets[1].inflight = 1;
+    for (int i = 0; i < 1000; i++) {
+        struct lb_ask ask = group_ask(&g);
+
+        ask.reuse = reuse;
+        n += group_pick(&g, &ask) == 1;
+    }
+    group_free(&g);
+    return n;
+}
+
+TEST(two_choices_may_prefer_an_idle_connection)
+{
+    size_t either = connected_picks(false);
+
+    EXPECT(either > 400 && either < 600);
+    EXPECT_EQ(connected_picks(true), 1000);
+}

@@ -39,6 +39,7 @@ enum lb_standing {
 struct lb_target {
     _Atomic uint32_t inflight;    /* counted by the caller of pick() */
     _Atomic uint32_t limit;       /* most of it; 0: none */
+    _Atomic uint32_t connections; /* open ones; inflight / connections is how many share one */
     _Atomic uint16_t share;       /* of its weight, LB_SHARE_FULL is all: slow start, load */
     _Atomic uint8_t  standing;    /* enum lb_standing */
     _Atomic uint32_t average_us;  /* what an answer takes, moving average; 0: not known yet */
@@ -77,6 +78,7 @@ struct lb_ask {
     enum lb_standing least;    /* LB_USABLE at first, then LB_DOUBTED, then LB_DOWN */
     bool             full_too; /* those at their limit as well: to queue there */
     bool             any_share; /* do not thin out by share */
+    bool             reuse;    /* of those that are equally busy, one with an idle connection */
 };
 
 /* What can be set of a policy; those whom it does not concern ignore it. */
@@ -87,6 +89,7 @@ struct lb_options {
                          * of the work goes to the next; 0: only when none is left */
     uint32_t subset;    /* each worker uses only so many of the set; 0: all */
     unsigned workers;   /* how many there are */
+    bool     reuse;     /* two choices: as in struct lb_ask */
     uint64_t seed;      /* subsets: tells this process from its siblings on other machines, so that
                          * together they use all of the set */
 };

@@ -16,6 +16,14 @@ create(const struct lb_set *set, const struct lb_options *options)
     return lb_drawn_new(set, &lb_two_choices);
 }
 
+/* A connection to it waits for work. */
+static bool
+has_idle_connection(const struct lb_target *t)
+{
+    return atomic_load_explicit(&t->connections, memory_order_relaxed) >
+           atomic_load_explicit(&t->inflight, memory_order_relaxed);
+}
+
 /* Load is work by weight; compared without dividing. */
 static bool
 less_busy(const struct lb_set *set, const struct lb_ask *ask, size_t a, size_t b)
@@ -24,7 +32,11 @@ less_busy(const struct lb_set *set, const struct lb_ask *ask, size_t a, size_t b
     uint64_t work_a = lb_work(atomic_load_explicit(&one->inflight, memory_order_relaxed));
     uint64_t work_b = lb_work(atomic_load_explicit(&two->inflight, memory_order_relaxed));
 
-    return work_a * lb_weight_now(set, ask, b) < work_b * lb_weight_now(set, ask, a);
+    work_a *= lb_weight_now(set, ask, b);
+    work_b *= lb_weight_now(set, ask, a);
+    if (work_a == work_b && ask->reuse)
+        return has_idle_connection(one) && !has_idle_connection(two);
+    return work_a < work_b;
 }
 
 static size_t

@@ -89,6 +89,8 @@ pick(struct server_set *set, const struct upstream_config *config, struct lb_ask
 static struct lb_ask
 ask_of(const struct relay_plan *plan, const bool *tried)
 {
+    const struct balance_config *balance = upstream_balance(plan->to->config);
+
     return (struct lb_ask){
         .affinity = plan->affinity,
         .entropy = dice_next(&loop_self()->dice),
@@ -96,6 +98,7 @@ ask_of(const struct relay_plan *plan, const bool *tried)
         .tried = tried,
         .worker = loop_self()->number,
         .region = plan->region,
+        .reuse = balance && balance->lb.reuse,
     };
 }
 

@@ -133,12 +133,12 @@ put_back(struct server *s, struct line_waiter *w)
 bool
 place_take(struct server *s)
 {
-    uint32_t limit = atomic_load(&s->limit), open = atomic_load(&s->open);
+    uint32_t limit = atomic_load(&s->limit), open = atomic_load(&s->target->connections);
 
     do {
         if (limit && open >= limit)
             return false;
-    } while (!atomic_compare_exchange_weak(&s->open, &open, open + 1));
+    } while (!atomic_compare_exchange_weak(&s->target->connections, &open, open + 1));
     return true;
 }
 
@@ -151,7 +151,7 @@ line_admit(struct server *s)
         w = next_in_line(s);
         if (w && hand_over(w, NULL))
             continue;
-        atomic_fetch_sub(&s->open, 1);
+        atomic_fetch_sub(&s->target->connections, 1);
         if (w) {
             put_back(s, w);
             return;
@@ -162,7 +162,7 @@ line_admit(struct server *s)
 void
 place_free(struct server *s)
 {
-    atomic_fetch_sub(&s->open, 1);
+    atomic_fetch_sub(&s->target->connections, 1);
     line_admit(s);
 }
 

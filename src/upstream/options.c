@@ -24,8 +24,17 @@ static const struct option_object least_connections = {
     .doc = "The server with the fewest exchanges in flight for its weight.",
     .ops = &lb_least_connections,
 };
+static const struct option two_choices_options[] = {
+    {"reuse", &option_bool, offsetof(struct balance_config, lb.reuse), .preset = "false",
+     .doc =
+         "Of two that are equally busy, the one to which a connection is idle: fewer connections "
+         "are made, but a group with little to do leaves some servers without work."},
+    {NULL},
+};
 static const struct option_object two_choices = {
     .name = "two_choices",
+    .size = sizeof(struct balance_config),
+    .options = two_choices_options,
     .doc = "The less busy of two servers drawn at random: nearly as even as `least_connections`, "
            "at the same cost for any number of servers.",
     .ops = &lb_two_choices,

@@ -73,7 +73,6 @@ struct server {
     uint64_t             key;  /* hash of the text, the same in every process */
     _Atomic uint64_t     sticky_id; /* stands for it in cookies */
     _Atomic uint32_t     limit; /* max_connections; 0: none */
-    _Atomic uint32_t     open;  /* connections, of all workers, those being made too */
     struct server_line   line;
     _Atomic uint32_t     learned_idle_ms; /* it closes idle connections after about so long; 0: not
                                            * known */

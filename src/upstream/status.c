@@ -108,7 +108,7 @@ put_server(struct text *out, const struct server_entry *e)
     put_ratio(out, "share", atomic_load(&s->target->share), LB_SHARE_FULL);
     put_number(out, "inflight", atomic_load(&s->target->inflight));
     put_number(out, "waiting", atomic_load(&s->line.n));
-    put_number(out, "connections", atomic_load(&s->open));
+    put_number(out, "connections", atomic_load(&s->target->connections));
     put_number(out, "idle", idle);
     put_number(out, "connections_made", atomic_load(&s->made));
     put_number(out, "exchanges", atomic_load(&s->exchanges));

@@ -44,11 +44,17 @@ static struct tls_identity *nameless; /* for servers that have nothing else to s
 
 /* ------------------------------------------------------------------ names */
 
+static bool
+is_wildcard(struct slice name)
+{
+    return slice_starts(name, SLICE("*."));
+}
+
 /* As those of routes: a star stands for any number of labels. */
 static bool
 matches(struct slice pattern, struct slice name)
 {
-    if (slice_starts(pattern, SLICE("*.")))
+    if (is_wildcard(pattern))
         return slice_ends(name, slice_from(pattern, 1)) && name.n >= pattern.n;
     return slice_eq(pattern, name);
 }
@@ -64,10 +70,19 @@ is_allowed(const struct option_list *patterns, struct slice name)
     return false;
 }
 
+/* Letters, digits, hyphens; whole labels: nothing else becomes a file's name or goes to an
+ * authority. */
 static bool
-is_wildcard(struct slice name)
+is_host_name(struct slice name)
 {
-    return slice_starts(name, SLICE("*."));
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.at[i], before = i ? name.at[i - 1] : '.';
+
+        if (c == '.' ? before == '.' || i + 1 == name.n
+                     : !ascii_is_alpha(c) && !ascii_is_digit(c) && c != '-')
+            return false;
+    }
+    return name.n > 0 && name.n <= NAME_LONGEST;
 }
 
 /* "*.example.com" of "www.example.com", into out; empty: it has no parent. */
@@ -127,12 +142,14 @@ wants(const struct acme_follow *f, struct slice name)
 {
     union address ip;
 
-    if (is_fixed(f, name) || name.n > NAME_LONGEST)
+    if (is_fixed(f, name))
         return false;
     if (acme_is_local(name))
         return true;
-    if (address_parse_ip(name, 0, &ip)) {
-        log_info("certificates: none for %.*s: it is an address, not a name", SLICE_ARG(name));
+    if (address_parse_ip(name, 0, &ip) ||
+        !is_host_name(is_wildcard(name) ? slice_from(name, 2) : name)) {
+        log_info("certificates: none for `%.*s`: no authority gives one for that",
+                 SLICE_ARG(slice_first(name, 100)));
         return false;
     }
     if (is_wildcard(name) && !proves_wildcards(f->config)) {
@@ -267,21 +284,6 @@ static _Atomic unsigned wishes; /* on their way */
 static struct loop *control;
 
 static void grant(struct message *m);
-
-/* Letters, digits, hyphens; whole labels: nothing else becomes a file's name or goes to an
- * authority. */
-static bool
-is_host_name(struct slice name)
-{
-    for (size_t i = 0; i < name.n; i++) {
-        char c = name.at[i], before = i ? name.at[i - 1] : '.';
-
-        if (c == '.' ? before == '.' || i + 1 == name.n
-                     : !ascii_is_alpha(c) && !ascii_is_digit(c) && c != '-')
-            return false;
-    }
-    return name.n > 0 && name.n <= NAME_LONGEST;
-}
 
 static bool
 may_have(const struct tls_server *server, struct slice name)

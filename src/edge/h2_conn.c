@@ -202,7 +202,10 @@ arm_timer(struct h2_conn *h)
 {
     uint64_t now_us = loop_now_us(), at_us = now_us + idle_us(h);
 
-    if (list_is_empty(&h->streams) && !h->last_word)
+    /* After the first request another patience counts. */
+    if (h->client->requests == 0)
+        at_us = earlier(at_us, now_us + config_of(h)->idle_timeout_us);
+    else if (list_is_empty(&h->streams) && !h->last_word)
         at_us = busy_us(h) + idle_us(h);
     if (h->leaving && !h->last_word)
         at_us = earlier(at_us, h->leave_us);

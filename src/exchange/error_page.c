@@ -2,6 +2,7 @@
 /* exchange/error_page.c - the built-in pages, and the fields of errors (RFC 9209, RFC 9457). */
 #include "exchange/error_page.h"
 
+#include "exchange/grpc.h"
 #include "exchange/route.h"
 
 enum { PAGE_MAX = 16 * 1024 };
@@ -247,8 +248,8 @@ add_proxy_status(struct exchange *x)
         fields_add(&x->response.fields, FIELD_PROXY_STATUS, value);
 }
 
-void
-error_page_answer(struct exchange *x, unsigned status)
+static void
+answer_page(struct exchange *x, unsigned status)
 {
     struct slice page, type = {NULL, 0};
 
@@ -258,5 +259,14 @@ error_page_answer(struct exchange *x, unsigned status)
     fields_add(&x->response.fields, FIELD_CACHE_CONTROL, SLICE("no-store"));
     if (status == 503)
         fields_add(&x->response.fields, FIELD_RETRY_AFTER, SLICE("1"));
+}
+
+void
+error_page_answer(struct exchange *x, unsigned status)
+{
+    if (grpc_asked(x) == GRPC_NONE)
+        answer_page(x, status);
+    else
+        grpc_refuse(x, status);
     add_proxy_status(x);
 }

@@ -145,6 +145,8 @@ struct exchange {
     const struct middleware        *chain, *next;
     void                          **slots;          /* one for each member of the chain */
     const struct exchange_timeouts *timeouts;
+    uint64_t                        deadline_us;    /* the client waits no longer (gRPC); 0: it
+                                                     * did not say */
     struct exchange_times           times;
     struct exchange_fault           fault;
     struct exchange_relay           relay;

@@ -173,6 +173,7 @@ build(struct app *a, struct config_report *report)
     if (!s->routes)
         return false;
     warn_unused(a, report);
+    certificates_check(a, report);
     if (a->settings->routes.n == 0)
         config_report_add(report, CONFIG_WARNING, (struct config_mark){0},
                           "add `routes: [{to: app}]`",

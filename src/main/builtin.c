@@ -11,6 +11,7 @@
 #define BUILTIN_MIDDLEWARE(X)                                                                     \
     X(middleware_body_limit)                                                                      \
     X(middleware_fault)                                                                           \
+    X(middleware_grpc_web)                                                                        \
     X(middleware_headers)                                                                         \
     X(middleware_hide_origin)                                                                     \
     X(middleware_ip_filter)                                                                       \

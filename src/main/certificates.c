@@ -66,6 +66,26 @@ concerns(const struct route *r, const struct listener_config *l)
            (r->scheme.n == 0 || slice_eq_nocase(r->scheme, SLICE("https")));
 }
 
+void
+certificates_check(const struct app *a, struct config_report *report)
+{
+    const struct listener_config *l = a->snapshot.listeners.at;
+    const struct route *r = a->settings->routes.at;
+
+    for (size_t i = 0; i < a->snapshot.listeners.n; i++) {
+        const struct acme_config *acme = l[i].tls ? l[i].tls->acme : NULL;
+        bool good = !acme || acme->names.n || acme->on_demand.n;
+
+        for (size_t j = 0; j < a->settings->routes.n && !good; j++)
+            good = r[j].hosts.n && concerns(&r[j], &l[i]);
+        if (!good)
+            config_report_add(report, CONFIG_WARNING,
+                              config_where_object(a->snapshot.config, acme),
+                              "name hosts in routes, or under `names` or `on_demand`",
+                              "no certificate will be got: no route of this listener names a host");
+    }
+}
+
 /* All hosts that requests of this listener are routed by. */
 static bool
 collect(const struct app *a, const struct listener_config *l, struct acme_follow *f)

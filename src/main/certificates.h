@@ -10,6 +10,8 @@
 
 #include "main/app.h"
 
+/* Warns of listeners that can get none. */
+void certificates_check(const struct app *a, struct config_report *report);
 /* While the process may still do it: folders for the state that are missing are made, and belong
  * to who it will be. */
 void certificates_prepare(const struct app *a);

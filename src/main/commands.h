@@ -6,6 +6,7 @@
 #include "base/check.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 
 struct command {
     const char *name;
@@ -20,6 +21,15 @@ int command_usage(const struct command *c, const char *wrong);
 
 /* The same for an argument that nobody knows. */
 int command_unknown(const struct command *c, const char *argument);
+
+struct app;
+struct text;
+
+/* Runs body(arg) where configurations can be built: with a loop. */
+int command_with_loop(int (*body)(void *arg), void *arg);
+/* NULL after messages on standard error. */
+struct app *command_load(const char *path);
+void command_print(const struct text *t, FILE *out);
 
 int command_run(const struct command *self, int argc, char **argv);
 int command_check(const struct command *self, int argc, char **argv);

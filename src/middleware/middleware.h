@@ -12,6 +12,7 @@
 
 extern const struct middleware_ops middleware_body_limit;
 extern const struct middleware_ops middleware_fault;
+extern const struct middleware_ops middleware_grpc_web;
 extern const struct middleware_ops middleware_headers;
 extern const struct middleware_ops middleware_hide_origin; /* by default in every chain */
 extern const struct middleware_ops middleware_ip_filter;

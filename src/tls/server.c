@@ -372,3 +372,26 @@ tls_server_release(struct tls_server *s)
         close(s->keylog_fd);
     free(s);
 }
+
+static const struct tls_identity *
+first_of(const struct tls_choice *choice)
+{
+    for (size_t kind = 0; choice && kind < TLS_KEY_KINDS; kind++)
+        if (choice->of[kind])
+            return choice->of[kind];
+    return NULL;
+}
+
+const struct tls_identity *
+tls_server_shows(const struct tls_server *s, struct slice name, bool *for_name)
+{
+    const struct tls_store *const stores[] = {atomic_load(&s->store), atomic_load(&s->kept)};
+    const struct tls_identity *id = NULL;
+
+    for (size_t i = 0; i < 2 && !id; i++)
+        id = stores[i] ? first_of(tls_store_find(stores[i], name)) : NULL;
+    *for_name = id != NULL;
+    for (size_t i = 0; i < 2 && !id && !s->refuse_unknown; i++)
+        id = stores[i] ? first_of(tls_store_default(stores[i])) : NULL;
+    return id;
+}

@@ -92,6 +92,11 @@ void tls_server_swap(struct tls_server *s, struct tls_store *store);
 /* The same for further ones, which are shown for names that no identity of the store above is for:
  * certificates that look after themselves.  Without a call there are none. */
 void tls_server_keep(struct tls_server *s, struct tls_store *kept);
+/* What a client that asks for this name (lower case; empty: none) is shown, one of maybe several kinds
+ * of key; *for_name: it is for that name, and not just the default.  NULL: its handshake is refused.
+ * Control thread; it lives as long as the server's stores. */
+const struct tls_identity *tls_server_shows(const struct tls_server *s, struct slice name,
+                                            bool *for_name);
 void tls_server_hold(struct tls_server *s);
 void tls_server_release(struct tls_server *s);
 

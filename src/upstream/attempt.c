@@ -11,20 +11,37 @@
 #include "runtime/fiber.h"
 #include "upstream/judge.h"
 
+/* When the exchange has to be over: by its limit, or by its client's own. */
+static uint64_t
+end_us(const struct exchange *x)
+{
+    uint64_t total_us = x->timeouts->total_us;
+    uint64_t at = total_us ? x->times.started_us + total_us : TIMER_NEVER;
+
+    return x->deadline_us && x->deadline_us < at ? x->deadline_us : at;
+}
+
 uint64_t
 relay_deadline_us(const struct exchange *x, uint64_t us)
 {
-    uint64_t at = loop_now_us() + us;
+    uint64_t at = loop_now_us() + us, end = end_us(x);
 
-    if (x->timeouts->total_us && x->times.started_us + x->timeouts->total_us < at)
-        return x->times.started_us + x->timeouts->total_us;
-    return at;
+    return at < end ? at : end;
 }
 
 bool
 relay_total_is_over(const struct exchange *x)
 {
-    return x->timeouts->total_us && loop_now_us() >= x->times.started_us + x->timeouts->total_us;
+    return loop_now_us() >= end_us(x);
+}
+
+void
+relay_blame_total(const struct exchange *x, const void **limit, const char **limit_name)
+{
+    bool client = end_us(x) == x->deadline_us;
+
+    *limit = client ? NULL : &x->timeouts->total_us;
+    *limit_name = client ? "grpc-timeout" : "timeouts.total";
 }
 
 struct relay *
@@ -131,8 +148,7 @@ connect_to(struct relay *r, struct server *s, bool fresh, struct failure *f)
         .http = http_of(r),
         .preface = proxy_header(r, preface),
         .connect_us = x->timeouts->connect_us,
-        .deadline_us = x->timeouts->total_us ? x->times.started_us + x->timeouts->total_us
-                                             : TIMER_NEVER,
+        .deadline_us = end_us(x),
         .fresh = fresh || relay_config(r)->proxy_protocol != 0,
     };
     struct guard_refusal refusal;

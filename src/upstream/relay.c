@@ -10,6 +10,7 @@
  */
 #include "upstream/relay.h"
 
+#include "exchange/grpc.h"
 #include "runtime/fiber.h"
 #include "upstream/probe.h"
 
@@ -107,7 +108,7 @@ refuse(const struct relay *r, const struct failure *f)
                               "timeouts.send");
     } else if (fiber_self()->cancelled != OK) {
         exchange_fault(x, REASON_CLIENT_GONE, ERR_CANCELLED, "while waiting for the server");
-    } else if (f->limit) {
+    } else if (f->limit_name) {
         refuse_limit(x, status_of(f->reason), f);
     } else {
         exchange_refuse(x, status_of(f->reason), f->reason, "%s%s%.*s", f->detail ? f->detail : "",
@@ -229,6 +230,7 @@ relay_exchange(struct relay_plan *plan, struct relay *r)
 
     if (try_servers(plan, &r, &f)) {
         relay_accept(r);
+        grpc_finish(plan->x);
         return;
     }
     plan->failed = f.reason != REASON_NO_SERVER && !f.ours && fiber_self()->cancelled == OK;
@@ -270,6 +272,7 @@ handle(const struct middleware *self, struct exchange *x)
     x->relay.upstream = to->config->name;
     x->relay.terminal = self;
     x->times.queued_us = loop_now_us();
+    x->deadline_us = grpc_deadline_us(x);
     atomic_fetch_add_explicit(&to->upstream->counters[worker].exchanges, 1, memory_order_relaxed);
     if (!guard_enter(to->upstream->guard, &plan->guards, worker, loop_now_us(), &plan->pass,
                      &why)) {

@@ -31,11 +31,13 @@ relay_fail_waiting(struct relay *r, struct failure *f, enum err e, bool begun)
         return relay_fail(f, REASON_SERVER_RESET, e, begun ? "in the middle of the head" : NULL);
     total = relay_total_is_over(r->x);
     own = r->response_us != t->response_us;
-    f->limit = total ? &t->total_us : own ? &relay_config(r)->retries.attempt_us : &t->response_us;
-    f->limit_name = total ? "timeouts.total"
-                    : own ? "retries.attempt_timeout"
-                          : "timeouts.response";
-    return relay_fail(f, total ? REASON_TOTAL_TIMEOUT : REASON_RESPONSE_TIMEOUT, e, NULL);
+    if (total) {
+        relay_blame_total(r->x, &f->limit, &f->limit_name);
+        return relay_fail(f, REASON_TOTAL_TIMEOUT, e, NULL);
+    }
+    f->limit = own ? &relay_config(r)->retries.attempt_us : &t->response_us;
+    f->limit_name = own ? "retries.attempt_timeout" : "timeouts.response";
+    return relay_fail(f, REASON_RESPONSE_TIMEOUT, e, NULL);
 }
 
 bool
@@ -120,8 +122,7 @@ relay_broke_off(struct relay *r, enum err e)
         relay_note_end(r, true);
     if (e == ERR_TIMEOUT && relay_total_is_over(r->x)) {
         exchange_fault(r->x, REASON_TOTAL_TIMEOUT, e, "while the answer was relayed");
-        r->x->fault.limit = &t->total_us;
-        r->x->fault.limit_name = "timeouts.total";
+        relay_blame_total(r->x, &r->x->fault.limit, &r->x->fault.limit_name);
     } else if (e == ERR_TIMEOUT) {
         exchange_fault(r->x, REASON_RESPONSE_TIMEOUT, e, "the server stopped sending");
         r->x->fault.limit = &t->response_us;

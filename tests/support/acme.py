@@ -81,11 +81,11 @@ class Pebble:
     def start(self):
         _, chain, key = _server_files()
         more = {"certificateValidityPeriod": self.validity} if self.validity else {}
-        keys = {EAB["key_id"]: EAB["hmac"]} if self.eab else {}
         config = {"pebble": {
             "listenAddress": f"127.0.0.1:{self.port}", "managementListenAddress": f"127.0.0.1:{self.management}",
             "certificate": chain, "privateKey": key, "httpPort": self.http_port, "tlsPort": self.tls_port,
-            "externalAccountBindingRequired": self.eab, "externalAccountMACKeys": keys, **more}}
+            "externalAccountBindingRequired": self.eab,
+            "externalAccountMACKeys": {EAB["key_id"]: EAB["hmac"]}, **more}}
         path = os.path.join(self.folder, "pebble.json")
         with open(path, "w") as file:
             json.dump(config, file)

@@ -6,9 +6,9 @@
  *
  * One epoll thread, prebuilt responses: GET /s/SIZE is answered by SIZE bytes, GET /d/MS/SIZE the
  * same after MS milliseconds (one MS in a run: answers leave in the order of requests), anything
- * else by 128.  Keep-alive, pipelining and "Connection: close" are handled; requests have no bodies.  A
- * connection to STATS_PORT gets one line of counters ("open= peak= accepted= requests=") and resets
- * the peak.
+ * else by 128.  Keep-alive, pipelining and "Connection: close" are handled; requests have no
+ * bodies.  A connection to STATS_PORT gets one line of counters ("open= peak= accepted= requests=")
+ * and resets the peak.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -74,7 +74,8 @@ extern const struct option_object acme_object;
 struct acme_follow {
     const struct acme_config *config;
     struct tls_server        *server;
-    struct tls_store         *fixed; /* the certificates that it was configured with; may be empty */
+    struct tls_store         *fixed; /* the certificates that it was
+                                      * configured with; may be empty */
     const struct slice       *hosts; /* names and patterns that its routes want, lower case */
     size_t                    n_hosts;
 };

@@ -24,7 +24,8 @@ struct acme_recipe {
     bool                authority;  /* it may issue others */
     const char         *constraints; /* of an authority: for which names, as OpenSSL writes it; or
                                       * NULL */
-    struct slice        alpn_proof; /* ACME_SHA256_BYTES: a proof over TLS (RFC 8737 3); or absent */
+    struct slice        alpn_proof; /* ACME_SHA256_BYTES: a proof over
+                                     * TLS (RFC 8737 3); or absent */
 };
 
 /* PEM of the certificate with its new key, at the end of out. */

@@ -343,8 +343,8 @@ check_tsig(struct slice message, size_t start, const struct record *record,
     id = get_16(&r);
     s.error = get_16(&r);
     s.other = get_bytes(&r, get_16(&r));
-    if (r.bad || r.at != record->data_at + record->data.n || record->class != CLASS_ANY || record->ttl_s != 0 ||
-        !is_name(name, name_n, slice_str(algorithm)) ||
+    if (r.bad || r.at != record->data_at + record->data.n || record->class != CLASS_ANY ||
+        record->ttl_s != 0 || !is_name(name, name_n, slice_str(algorithm)) ||
         !is_name(record->name, record->name_n, key->name) || start > sizeof(copy) || s.other.n > 6)
         return ERR_MALFORMED;
     answer->tsig_error = s.error;

@@ -19,7 +19,7 @@ enum {
     ATTENDANTS_MAX = 8,
     PEM_MAX = 256 * 1024,
     SOON_US = 1000,
-    LOOK_SPREAD_US = 3000000,      /* the first questions of a start do not come all at once */
+    LOOK_SPREAD_US = 1000000,      /* the first questions of a start do not come all at once */
     LOOK_LEAST_S = 60,             /* RFC 9773 4.3 */
     LOOK_MOST_S = 86400,
     LOOK_S = 6 * 3600,             /* where the authority does not say */

@@ -29,7 +29,8 @@ struct acme_keeper {
     /* Of `id`: */
     char                    *directory; /* URL; NULL: the local authority */
     struct acme_certificate  facts;
-    int64_t                  window_from_s, window_to_s; /* as the authority last said; 0: nothing */
+    int64_t                  window_from_s, window_to_s; /* as the authority last said;
+                                                          * 0: nothing */
     int64_t                  renewal_s; /* wall clock */
     uint64_t                 look_us;   /* when to ask the authority for the window */
     /* Of what went wrong since: */

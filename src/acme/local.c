@@ -128,8 +128,9 @@ save(const struct authority *a)
             e = acme_state_write(certificate, slice_first(pem, a->certificate_n));
     }
     if (e == OK)
-        log_info("certificates: made a local authority: `%s`; `maitred trust` tells how to trust it",
-                 certificate);
+        log_info(
+            "certificates: made a local authority: `%s`; `maitred trust` tells how to trust it",
+            certificate);
     else
         log_warning("certificates: the local authority cannot be kept in `%s`: %s; the next start "
                     "makes another one", a->state, err_sentence(e));

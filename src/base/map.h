@@ -27,7 +27,8 @@ struct map {
 uint64_t hash_bytes(struct slice s);
 /* The same in every process and on every machine. */
 uint64_t hash_stable(struct slice s);
-/* As hash_bytes(), but ASCII letters hash alike in both cases; at most the first 256 bytes count. */
+/* As hash_bytes(), but ASCII letters hash alike in both cases; at most the first 256 bytes
+ * count. */
 uint64_t hash_bytes_nocase(struct slice s);
 /* Draws the seed; called once at the start of the process, before the first map is filled. */
 void hash_seed(uint64_t seed);

@@ -108,8 +108,8 @@ struct config_source {
      * byte; 0 or an errno.  NULL: no pattern matches anything. */
     int (*match)(void *arg, const char *pattern, struct text *out);
     /* What is in a folder, hidden files apart, in any order, into out: names, each ending in a zero
-     * byte.  And a descriptor of inotify, which becomes the caller's and tells of every change since
-     * the names were read.  0 or an errno.  NULL: no folder can be read. */
+     * byte.  And a descriptor of inotify, which becomes the caller's and tells of every change
+     * since the names were read.  0 or an errno.  NULL: no folder can be read. */
     int (*folder)(void *arg, const char *path, struct text *out, int *watch);
 };
 

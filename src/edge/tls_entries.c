@@ -239,8 +239,11 @@ read_set(const struct tls_entries_from *from, const struct set *set, struct text
 static struct tls_identity *
 parse(const struct tls_entries_from *from, const char *path, const struct text *texts)
 {
-    struct tls_material m = {text_slice(&texts[FILE_CERTIFICATE]), text_slice(&texts[FILE_KEY]),
-                             text_slice(&texts[FILE_OCSP])};
+    const struct tls_material m = {
+        .certificate = text_slice(&texts[FILE_CERTIFICATE]),
+        .key = text_slice(&texts[FILE_KEY]),
+        .ocsp = text_slice(&texts[FILE_OCSP]),
+    };
     struct text why, warning;
     struct tls_identity *id;
 

@@ -22,16 +22,28 @@ read_file(struct config_bind *b, const struct slice *path, struct slice *content
            config_bind_read(b, path, *path, FILE_MAX_BYTES, content);
 }
 
+/* A key that stays where it is has a name with a scheme, as `pkcs11:object=site`. */
+static bool
+is_uri(struct slice key)
+{
+    size_t n = slice_find(key, ':');
+
+    for (size_t i = 0; n != SLICE_NOT_FOUND && i < n; i++)
+        if (!(key.at[i] >= 'a' && key.at[i] <= 'z') && !(i && key.at[i] >= '0' && key.at[i] <= '9'))
+            return false;
+    return n != SLICE_NOT_FOUND && n > 1;
+}
+
 /* NULL after a message. */
 static struct tls_identity *
 load_certificate(struct config_bind *b, const struct tls_certificate *c)
 {
-    struct tls_material m = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
+    struct tls_material m = {.key_uri = is_uri(c->key) ? c->key : (struct slice){NULL, 0}};
     struct tls_identity *id;
     struct text why, warning;
 
-    if (!read_file(b, &c->certificate, &m.certificate) || !read_file(b, &c->key, &m.key) ||
-        !read_file(b, &c->ocsp, &m.ocsp))
+    if (!read_file(b, &c->certificate, &m.certificate) ||
+        (!m.key_uri.n && !read_file(b, &c->key, &m.key)) || !read_file(b, &c->ocsp, &m.ocsp))
         return NULL;
     text_init(&why, WHY_MAX);
     text_init(&warning, WHY_MAX);
@@ -237,7 +249,10 @@ static const struct option certificate_options[] = {
          "Path of a PEM file: the certificate, those of its issuers, in any order, and maybe the "
          "key."},
     {"key", &option_string, offsetof(struct tls_certificate, key),
-     .doc = "Path of the private key (PEM, without passphrase), where it has a file of its own."},
+     .doc = "Path of the private key (PEM, without passphrase), where it has a file of its own. Or "
+            "a URI such as `pkcs11:token=web;object=site?pin-source=file:/etc/maitred/pin`: the key "
+            "stays in its token, and OpenSSL signs there, by a provider that its configuration "
+            "loads or by the engine of that name."},
     {"ocsp", &option_string, offsetof(struct tls_certificate, ocsp),
      .doc = "Path of an OCSP response (DER) to staple; it is read again with each reload, never "
             "fetched."},

@@ -4,8 +4,8 @@
  *
  * The route's own page when it has one for the status; else a built-in one: HTML for a browser,
  * problem+json (RFC 9457) for a program that asks for JSON, plain text for the rest.  No page ever
- * tells an address, a server's name or the fault's detail.  gRPC has statuses of its own in place of
- * pages (grpc.h).
+ * tells an address, a server's name or the fault's detail.  gRPC has statuses of its own in place
+ * of pages (grpc.h).
  */
 #ifndef EXCHANGE_ERROR_PAGE_H
 #define EXCHANGE_ERROR_PAGE_H

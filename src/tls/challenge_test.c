@@ -74,7 +74,8 @@ TEST(an_answer_that_nobody_has_room_for_is_refused)
 static bool
 names(void)
 {
-    bool good = tls_challenge_expect(SLICE("a.test")) && tls_challenge_is_expected(SLICE("a.test")) &&
+    bool good = tls_challenge_expect(SLICE("a.test")) &&
+                tls_challenge_is_expected(SLICE("a.test")) &&
                 !tls_challenge_is_expected(SLICE("b.test")) && answers("a.test", NULL);
 
     tls_challenge_unexpect(SLICE("a.test"));

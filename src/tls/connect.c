@@ -78,7 +78,7 @@ set_identity(const struct tls_client *c, SSL_CTX *context, struct tls_worker *w)
 
     if (!c->identity || !w)
         return true;
-    own = tls_identity_copy(c->identity, w->number, w->library);
+    own = tls_identity_copy(c->identity, w);
     return own && SSL_CTX_use_cert_and_key(context, own->leaf, own->key, own->chain, 1) == 1;
 }
 

@@ -2,6 +2,8 @@
 /* tls/identity.c - identities: counted, and made into OpenSSL's objects on each worker. */
 #include "tls/identity.h"
 
+#include "tls/worker.h"
+
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <stdlib.h>
@@ -30,6 +32,7 @@ tls_identity_release(struct tls_identity *id)
         next = c->next;
         copy_free(c);
     }
+    EVP_PKEY_free(id->token);
     if (id->key.at)
         OPENSSL_cleanse((char *) id->key.at, id->key.n);
     arena_free(&id->arena);
@@ -74,23 +77,30 @@ make_chain(struct tls_identity_copy *c, const struct tls_identity *id, OSSL_LIB_
     return c->chain != NULL;
 }
 
+static EVP_PKEY *
+make_key(const struct tls_identity *id, struct tls_worker *w)
+{
+    if (!id->token)
+        return tls_key_read(&w->keys, w->library, id->key);
+    return EVP_PKEY_up_ref(id->token) ? id->token : NULL;
+}
+
 const struct tls_identity_copy *
-tls_identity_copy(struct tls_identity *id, unsigned worker, OSSL_LIB_CTX *library)
+tls_identity_copy(struct tls_identity *id, struct tls_worker *w)
 {
     struct tls_identity_copy *c = atomic_load_explicit(&id->copies, memory_order_acquire);
-    const unsigned char *key = (const unsigned char *) id->key.at;
 
-    while (c && c->worker != worker)
+    while (c && c->worker != w->number)
         c = c->next;
     if (c)
         return c;
     c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
-    c->worker = worker;
-    c->leaf = make_certificate(library, id->certificates[0]);
-    c->key = d2i_AutoPrivateKey_ex(NULL, &key, (long) id->key.n, library, NULL);
-    if (!c->leaf || !c->key || !make_chain(c, id, library)) {
+    c->worker = w->number;
+    c->leaf = make_certificate(w->library, id->certificates[0]);
+    c->key = make_key(id, w);
+    if (!c->leaf || !c->key || !make_chain(c, id, w->library)) {
         ERR_clear_error();
         copy_free(c);
         return NULL;

@@ -37,15 +37,18 @@ struct tls_identity {
     int64_t           expires_s;
     struct slice      certificates[TLS_CHAIN_MAX]; /* DER, the leaf first */
     size_t            n_certificates;
-    struct slice      key;  /* PKCS#8 DER; wiped when it is freed */
-    struct slice      ocsp; /* DER, may be empty */
+    struct slice      key;   /* DER; wiped when it is freed */
+    EVP_PKEY         *token; /* instead: a key that stays where it is, for all workers; or NULL */
+    struct slice      ocsp;  /* DER, may be empty */
+    int64_t           ocsp_until_s;
     struct slice     *names;
     size_t            n_names;
     _Atomic(struct tls_identity_copy *) copies;
 };
 
+struct tls_worker;
+
 /* The worker's own objects, made when they are missing; NULL when out of memory. */
-const struct tls_identity_copy *tls_identity_copy(struct tls_identity *id, unsigned worker,
-                                                  OSSL_LIB_CTX *library);
+const struct tls_identity_copy *tls_identity_copy(struct tls_identity *id, struct tls_worker *w);
 
 #endif

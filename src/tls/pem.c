@@ -8,6 +8,9 @@
  */
 #include "base/clock.h"
 #include "tls/identity.h"
+#include "tls/key.h"
+#include "tls/ocsp.h"
+#include "tls/profile.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -21,8 +24,11 @@ struct pem_found {
     X509 *certificates[BLOCKS_MAX];
     size_t n;
     EVP_PKEY *key;
+    struct text key_der; /* empty: it stays where it is */
     struct text *why;
 };
+
+static __thread struct tls_key_reader keys;
 
 /* ------------------------------------------------------------------ blocks */
 
@@ -52,7 +58,7 @@ add_key(struct pem_found *f, const char *name, const char *header, const unsigne
                              "`openssl pkey -in KEY -out NEW` writes it without");
         return false;
     }
-    key = d2i_AutoPrivateKey_ex(NULL, &der, n, NULL, NULL);
+    key = tls_key_read(&keys, NULL, slice_of((const char *) der, (size_t) n));
     if (!key) {
         text_literal(f->why, "the private key cannot be read");
         return false;
@@ -64,6 +70,8 @@ add_key(struct pem_found *f, const char *name, const char *header, const unsigne
     }
     EVP_PKEY_free(f->key);
     f->key = key;
+    f->key_der.n = 0;
+    text_put(&f->key_der, slice_of((const char *) der, (size_t) n));
     return true;
 }
 
@@ -305,24 +313,30 @@ der_of(struct tls_identity *id, X509 *x)
 }
 
 static bool
-keep_key(struct tls_identity *id, EVP_PKEY *key)
+keep_key(struct tls_identity *id, const struct pem_found *f)
 {
-    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key);
-    unsigned char *der = NULL;
-    int n = info ? i2d_PKCS8_PRIV_KEY_INFO(info, &der) : 0;
-
-    if (n > 0)
-        id->key = arena_copy(&id->arena, slice_of((char *) der, (size_t) n));
-    OPENSSL_clear_free(der, n > 0 ? (size_t) n : 0);
-    PKCS8_PRIV_KEY_INFO_free(info);
+    if (f->key_der.n == 0) {
+        id->token = f->key;
+        return EVP_PKEY_up_ref(f->key);
+    }
+    id->key = arena_copy(&id->arena, text_slice(&f->key_der));
     return id->key.at != NULL;
 }
 
 static bool
-fill(struct tls_identity *id, X509 **chain, size_t n, EVP_PKEY *key, struct slice ocsp)
+keep_ocsp(struct tls_identity *id, struct slice ocsp)
 {
-    id->kind = EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "RSA-PSS") ? TLS_KEY_RSA
-                                                                         : TLS_KEY_ECDSA;
+    if (!id->ocsp_until_s)
+        return true;
+    id->ocsp = arena_copy(&id->arena, ocsp);
+    return id->ocsp.at != NULL;
+}
+
+static bool
+fill(struct tls_identity *id, X509 **chain, size_t n, const struct pem_found *f, struct slice ocsp)
+{
+    id->kind = EVP_PKEY_is_a(f->key, "RSA") || EVP_PKEY_is_a(f->key, "RSA-PSS") ? TLS_KEY_RSA
+                                                                               : TLS_KEY_ECDSA;
     id->expires_s = seconds_of(X509_get0_notAfter(chain[0]));
     id->n_certificates = n;
     for (size_t i = 0; i < n; i++) {
@@ -330,12 +344,69 @@ fill(struct tls_identity *id, X509 **chain, size_t n, EVP_PKEY *key, struct slic
         if (!id->certificates[i].at)
             return false;
     }
-    if (ocsp.n) {
-        id->ocsp = arena_copy(&id->arena, ocsp);
-        if (!id->ocsp.at)
-            return false;
+    return keep_ocsp(id, ocsp) && keep_key(id, f) && read_names(id, chain[0]);
+}
+
+/* OpenSSL refuses short keys and weak hashes: better now than with the first client. */
+static bool
+is_strong(X509 **chain, size_t n, struct text *why)
+{
+    static __thread SSL *probe;
+    SSL_CTX *context = probe ? NULL : SSL_CTX_new(TLS_server_method());
+    const char *reason;
+    bool good;
+
+    if (context && tls_profile_apply(context, TLS_INTERMEDIATE))
+        probe = SSL_new(context);
+    SSL_CTX_free(context);
+    good = probe && SSL_use_certificate(probe, chain[0]) == 1;
+    for (size_t i = 1; i < n && good; i++)
+        good = SSL_add1_chain_cert(probe, chain[i]) == 1;
+    if (!good) {
+        reason = ERR_reason_error_string(ERR_peek_last_error());
+        text_printf(why, "OpenSSL refuses it: %s", reason ? reason : "out of memory");
     }
-    return keep_key(id, key) && read_names(id, chain[0]);
+    if (probe)
+        SSL_certs_clear(probe);
+    return good;
+}
+
+static bool
+check_ocsp(struct slice ocsp, X509 *leaf, int64_t *until_s, struct text *why,
+           struct text *warning)
+{
+    struct text *said = ocsp.n ? why : NULL;
+    enum tls_ocsp result = said ? tls_ocsp_check(ocsp, leaf, until_s, said) : TLS_OCSP_USELESS;
+
+    if (result == TLS_OCSP_GOOD || result == TLS_OCSP_BROKEN)
+        return result == TLS_OCSP_GOOD;
+    *until_s = 0;
+    if (said && warning->n == 0)
+        text_put(warning, text_slice(why));
+    why->n = 0;
+    return true;
+}
+
+/* The leaf and its chain, in order. */
+static bool
+arrange(struct pem_found *f, X509 **chain, size_t *n, struct text *warning)
+{
+    int64_t now_s = (int64_t) (clock_wall_us() / 1000000);
+
+    if (f->n == 0 || !f->key) {
+        text_printf(f->why, f->n == 0 ? "there is no certificate" : "there is no private key");
+        return false;
+    }
+    chain[0] = take_leaf(f);
+    if (!chain[0])
+        return false;
+    *n = 1;
+    if (!order_chain(f, chain, n))
+        return false;
+    for (size_t i = 0; i < *n; i++)
+        if (!check_dates(chain[i], now_s, f->why, warning))
+            return false;
+    return is_strong(chain, *n, f->why);
 }
 
 static struct tls_identity *
@@ -343,32 +414,36 @@ identity_of(struct pem_found *f, const struct tls_material *m, X509 **chain, siz
             struct text *warning)
 {
     struct tls_identity *id;
-    int64_t now_s = (int64_t) (clock_wall_us() / 1000000);
+    int64_t until_s = 0;
 
-    if (f->n == 0 || !f->key) {
-        text_printf(f->why, f->n == 0 ? "there is no certificate" : "there is no private key");
+    if (!arrange(f, chain, n, warning) ||
+        !check_ocsp(m->ocsp, chain[0], &until_s, f->why, warning))
         return NULL;
-    }
-    chain[0] = take_leaf(f);
-    if (!chain[0])
-        return NULL;
-    *n = 1;
-    if (!order_chain(f, chain, n))
-        return NULL;
-    for (size_t i = 0; i < *n; i++)
-        if (!check_dates(chain[i], now_s, f->why, warning))
-            return NULL;
     id = calloc(1, sizeof(*id));
     if (id) {
         id->refs = 1;
+        id->ocsp_until_s = until_s;
         arena_init(&id->arena, NULL, 0, 4 * 1024 * 1024);
     }
-    if (id && fill(id, chain, *n, f->key, m->ocsp))
+    if (id && fill(id, chain, *n, f, m->ocsp))
         return id;
     text_literal(f->why, "out of memory");
     if (id)
         tls_identity_release(id);
     return NULL;
+}
+
+static bool
+fetch_key(struct pem_found *f, struct slice uri)
+{
+    if (!slice_is_present(uri))
+        return true;
+    if (f->key) {
+        text_literal(f->why, "there are two private keys");
+        return false;
+    }
+    f->key = tls_key_fetch(uri, f->why);
+    return f->key != NULL;
 }
 
 struct tls_identity *
@@ -380,13 +455,17 @@ tls_identity_new(const struct tls_material *m, struct text *why, struct text *wa
     struct tls_identity *id = NULL;
 
     ERR_clear_error();
-    if (read_blocks(&f, m->certificate) && read_blocks(&f, m->key))
+    text_init(&f.key_der, KEY_MAX);
+    if (read_blocks(&f, m->certificate) && read_blocks(&f, m->key) && fetch_key(&f, m->key_uri))
         id = identity_of(&f, m, chain, &n, warning);
     for (size_t i = 0; i < n; i++)
         X509_free(chain[i]);
     for (size_t i = 0; i < f.n; i++)
         X509_free(f.certificates[i]);
     EVP_PKEY_free(f.key);
+    if (f.key_der.n)
+        OPENSSL_cleanse((char *) f.key_der.at, f.key_der.n);
+    text_free(&f.key_der);
     ERR_clear_error();
     return id;
 }

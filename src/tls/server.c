@@ -8,6 +8,7 @@
  */
 #include "tls/server.h"
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "tls/challenge.h"
 #include "tls/profile.h"
@@ -64,7 +65,7 @@ on_server_name(SSL *ssl, int *alert, void *arg)
 static bool
 use_identity(SSL *ssl, struct tls_identity *id, struct tls_worker *w)
 {
-    const struct tls_identity_copy *c = tls_identity_copy(id, w->number, w->library);
+    const struct tls_identity_copy *c = tls_identity_copy(id, w);
 
     return c && SSL_use_cert_and_key(ssl, c->leaf, c->key, c->chain, 1) == 1;
 }
@@ -96,7 +97,7 @@ on_status(SSL *ssl, void *arg)
     unsigned char *copy;
 
     (void) arg;
-    if (!id || id->ocsp.n == 0)
+    if (!id || id->ocsp.n == 0 || id->ocsp_until_s <= (int64_t) (clock_wall_us() / 1000000))
         return SSL_TLSEXT_ERR_NOACK;
     copy = OPENSSL_memdup(id->ocsp.at, id->ocsp.n);
     if (!copy)
@@ -234,40 +235,15 @@ tls_server_context(struct tls_server *s, struct tls_worker *w)
 
 /* ------------------------------------------------------------------ servers */
 
-/* Can OpenSSL make a connection of each identity?  It refuses short keys and weak hashes. */
-static bool
-try_identities(const struct tls_store *store, SSL_CTX *c, struct text *why)
-{
-    SSL *ssl = SSL_new(c);
-    bool good = ssl != NULL;
-
-    for (size_t i = 0; good && i < tls_store_count(store); i++) {
-        struct tls_identity *id = tls_store_at(store, i);
-        const unsigned char *der = (const unsigned char *) id->certificates[0].at;
-        X509 *leaf = d2i_X509(NULL, &der, (long) id->certificates[0].n);
-        const char *reason;
-
-        good = leaf && SSL_use_certificate(ssl, leaf) == 1;
-        reason = good ? NULL : ERR_reason_error_string(ERR_peek_last_error());
-        if (!good)
-            text_printf(why, "OpenSSL refuses the certificate for `%.*s`: %s",
-                        SLICE_ARG(tls_identity_name(id, 0)), reason ? reason : "out of memory");
-        X509_free(leaf);
-    }
-    SSL_free(ssl);
-    return good;
-}
-
 /* Everything that could be wrong is wrong now, not with the first client. */
 static bool
 try_all(struct tls_server *s, struct text *why)
 {
     SSL_CTX *c = make_context(s, NULL, why);
-    bool good = c && try_identities(s->store, c, why);
 
     SSL_CTX_free(c);
     ERR_clear_error();
-    return good;
+    return c != NULL;
 }
 
 /* Tickets of a listener that asks for other client certificates say nothing here. */

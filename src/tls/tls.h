@@ -2,7 +2,7 @@
 /*
  * tls/tls.h - TLS on a sock: certificates, what a listener or an upstream needs, handshakes.
  *
- *     pem.c        texts of certificates and keys, checked: an identity
+ *     pem.c        texts of certificates and keys, checked: an identity; key.c, ocsp.c: parts of it
  *     store.c      identities by name, exact or wildcard, in constant time
  *     tickets.c    the keys of session tickets, which rotate
  *     hello.c      the client hello, read before OpenSSL sees it; ja4.c: its fingerprint
@@ -10,6 +10,7 @@
  *     connect.c    an upstream's side, and a handshake with a server
  *     handshake.c  the steps of both, and the facts that come out
  *     layer.c      an established connection as a layer of its sock
+ *     provider.c   algorithms of ours, which OpenSSL fetches: schedule.c, hmac.c
  *
  * OpenSSL     never waits and never yields: its input and output are buffers (layer.c), waiting
  *             happens outside.  Its error queue, which belongs to the thread, is emptied before
@@ -37,6 +38,7 @@ struct tls_material {
     struct slice certificate; /* PEM: certificates in any order, and maybe the key */
     struct slice key;         /* PEM, where it is in a file of its own */
     struct slice ocsp;        /* DER: a response to staple */
+    struct slice key_uri;     /* instead of a key: where it is and stays, as `pkcs11:object=site` */
 };
 
 /* NULL with a sentence in `why` (no full stop).  A remark that does not forbid its use goes to
@@ -92,9 +94,9 @@ void tls_server_swap(struct tls_server *s, struct tls_store *store);
 /* The same for further ones, which are shown for names that no identity of the store above is for:
  * certificates that look after themselves.  Without a call there are none. */
 void tls_server_keep(struct tls_server *s, struct tls_store *kept);
-/* What a client that asks for this name (lower case; empty: none) is shown, one of maybe several kinds
- * of key; *for_name: it is for that name, and not just the default.  NULL: its handshake is refused.
- * Control thread; it lives as long as the server's stores. */
+/* What a client that asks for this name (lower case; empty: none) is shown, one of maybe several
+ * kinds of key; *for_name: it is for that name, and not just the default.  NULL: its handshake is
+ * refused.  Control thread; it lives as long as the server's stores. */
 const struct tls_identity *tls_server_shows(const struct tls_server *s, struct slice name,
                                             bool *for_name);
 void tls_server_hold(struct tls_server *s);

@@ -33,6 +33,7 @@ static void
 unmake(struct tls_worker *w)
 {
     X509_STORE_free(w->system_trust);
+    tls_key_reader_free(&w->keys);
     for (size_t i = 0; i < TLS_DIGESTS; i++) {
         EVP_MD_CTX_free(w->digests[i].context);
         EVP_MD_free(w->digests[i].md);

@@ -8,7 +8,7 @@
 #ifndef TLS_WORKER_H
 #define TLS_WORKER_H
 
-#include "base/slice.h"
+#include "tls/key.h"
 
 #include <openssl/ssl.h>
 
@@ -50,6 +50,7 @@ struct tls_worker {
     OSSL_LIB_CTX          *library; /* NULL: not made yet */
     EVP_CIPHER            *ticket_cipher;
     struct tls_digest      digests[TLS_DIGESTS];
+    struct tls_key_reader  keys;
     X509_STORE            *system_trust; /* read when first needed */
     struct tls_ticket_ring tickets;
 };

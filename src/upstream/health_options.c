@@ -62,9 +62,10 @@ static const char *const tls[] = {
 static const struct option health_options[] = {
     {"probe", &option_choice, offsetof(struct health_config, kind), .preset = "http",
      .choices = probe_names,
-     .doc = "How the server is asked: by an HTTP request, a TCP connection, the greeting of an "
-            "FTP server, a command that is run here, or an agent that runs beside the server and "
-            "answers as HAProxy's agent-check (`up`, `down`, `75%`, `drain`, `maint`, `ready`)."},
+     .doc = "How the server is asked: by an HTTP request, gRPC's health service (over HTTP/2), a TCP "
+            "connection, the greeting of an FTP server, a command that is run here, or an agent "
+            "that runs beside the server and answers as HAProxy's agent-check (`up`, `down`, "
+            "`75%`, `drain`, `maint`, `ready`)."},
     {"every", &option_duration, offsetof(struct health_config, every_us), .preset = "5s",
      .min = 10000, .max = 86400000000,
      .doc = "How often.  The checks of all servers are spread over the interval."},
@@ -82,12 +83,15 @@ static const struct option health_options[] = {
      .doc = "Ask another port than the server's; an agent always has one of its own."},
     {"tls", &option_choice, offsetof(struct health_config, tls), .preset = "auto", .choices = tls,
      .doc =
-         "http: whether the check is made over TLS, with the upstream's `tls`: `auto` as requests "
+         "http, grpc: whether the check is made over TLS, with the upstream's `tls`: `auto` as requests "
          "are, unless it asks another `port`."},
     {"path", &option_string, offsetof(struct health_config, path),
      .doc = "http: what is asked for, with the query if any: `/`."},
     {"host", &option_string, offsetof(struct health_config, host),
-     .doc = "http: the Host field; without it the address that is asked."},
+     .doc = "http, grpc: the Host field; without it the address that is asked."},
+    {"service", &option_string, offsetof(struct health_config, service),
+     .doc = "grpc: the service whose health is asked for, such as `shop.Cart`; without it that of "
+            "the server as a whole."},
     {"method", &option_string, offsetof(struct health_config, method),
      .doc = "http: the method: `GET`."},
     {"status", &option_status, offsetof(struct health_config, status), .flags = OPTION_LIST,
@@ -122,7 +126,8 @@ set_but_not_taken(const struct health_config *h, unsigned takes, const char **na
         {"port", &h->port, h->port != 0, PROBE_PORT},
         {"tls", &h->tls, h->tls != PROBE_TLS_AUTO, PROBE_TLS},
         {"path", &h->path, slice_is_present(h->path), PROBE_HTTP},
-        {"host", &h->host, slice_is_present(h->host), PROBE_HTTP},
+        {"host", &h->host, slice_is_present(h->host), PROBE_HOST},
+        {"service", &h->service, slice_is_present(h->service), PROBE_SERVICE},
         {"method", &h->method, slice_is_present(h->method), PROBE_HTTP},
         {"status", &h->status, h->status.n != 0, PROBE_HTTP},
         {"body", &h->body, h->body != NULL, PROBE_HTTP},

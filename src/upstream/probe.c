@@ -7,6 +7,7 @@
 /* One line each: the name in the configuration. */
 #define PROBE_TABLE(X)                                                                            \
     X(http)                                                                                       \
+    X(grpc)                                                                                       \
     X(tcp)                                                                                        \
     X(ftp)                                                                                        \
     X(command)                                                                                    \

@@ -31,7 +31,9 @@ struct health_config {
     int64_t            rise, fall;  /* so many in a row */
     int64_t            port;        /* 0: the server's own */
     int                tls;         /* enum probe_tls */
-    struct slice       path, host, method;           /* http; absent: the kind's own */
+    struct slice       path, host, method;           /* http (host: grpc too); absent: the kind's
+                                                      * own */
+    struct slice       service;                      /* grpc; absent: the whole server */
     struct option_list status;                       /* http: of struct status_range */
     struct regex      *body;                         /* http */
     struct slice       send;                         /* tcp, agent */
@@ -42,11 +44,13 @@ struct health_config {
 /* Options that not every kind understands. */
 enum probe_option {
     PROBE_PORT = 1,
-    PROBE_HTTP = 2, /* path, host, method, status, body */
+    PROBE_HTTP = 2, /* path, method, status, body */
     PROBE_SEND = 4,
     PROBE_EXPECT = 8,
     PROBE_COMMAND = 16,
     PROBE_TLS = 32,
+    PROBE_HOST = 64,
+    PROBE_SERVICE = 128,
 };
 
 /* Whether a probe speaks TLS; auto: as the upstream, when it asks the server's own port. */
@@ -75,7 +79,8 @@ struct probe_kind {
 /* All that are compiled in, and their names; both end with NULL. */
 extern const struct probe_kind *const probe_kinds[];
 extern const char *const probe_names[];
-extern const struct probe_kind probe_http, probe_tcp, probe_ftp, probe_command, probe_agent;
+extern const struct probe_kind probe_http, probe_grpc, probe_tcp, probe_ftp, probe_command,
+    probe_agent;
 
 /* The answer is a failure, or says nothing of the server when it was us who lacked memory or
  * descriptors. */

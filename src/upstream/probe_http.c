@@ -76,20 +76,6 @@ check_http(struct config_bind *b, struct health_config *h)
 
 /* ------------------------------------------------------------------ the request */
 
-static void
-write_host(struct text *out, const struct health_config *config, const struct server *server)
-{
-    union address to = probe_address(config, server);
-    char host[ADDRESS_TEXT_MAX];
-
-    if (slice_is_present(config->host))
-        text_put(out, config->host);
-    else if (to.any.sa_family == AF_UNIX)
-        text_literal(out, "localhost");
-    else
-        text_put(out, slice_of(host, address_write(&to, host)));
-}
-
 static bool
 send_request(struct asking *a, const struct server *server)
 {
@@ -99,7 +85,7 @@ send_request(struct asking *a, const struct server *server)
     text_fixed(&out, memory, sizeof(memory));
     text_printf(&out, "%.*s %.*s HTTP/1.1\r\nHost: ", SLICE_ARG(a->config->method),
                 SLICE_ARG(a->config->path));
-    write_host(&out, a->config, server);
+    probe_write_host(&out, a->config, server);
     text_literal(&out, "\r\nUser-Agent: maitred\r\nAccept: */*\r\n");
     if (!method_is_safe(method_from(a->config->method)))
         text_literal(&out, "Content-Length: 0\r\n");
@@ -302,7 +288,7 @@ run_http(const struct health_config *config, const struct server *server, uint64
 
 const struct probe_kind probe_http = {
     .name = "http",
-    .takes = PROBE_PORT | PROBE_HTTP | PROBE_TLS,
+    .takes = PROBE_PORT | PROBE_HTTP | PROBE_HOST | PROBE_TLS,
     .rise = 2,
     .fall = 3,
     .check = check_http,

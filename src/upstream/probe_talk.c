@@ -35,6 +35,20 @@ probe_address(const struct health_config *config, const struct server *server)
     return to;
 }
 
+void
+probe_write_host(struct text *out, const struct health_config *config, const struct server *server)
+{
+    union address to = probe_address(config, server);
+    char host[ADDRESS_TEXT_MAX];
+
+    if (slice_is_present(config->host))
+        text_put(out, config->host);
+    else if (to.any.sa_family == AF_UNIX)
+        text_literal(out, "localhost");
+    else
+        text_put(out, slice_of(host, address_write(&to, host)));
+}
+
 static enum err
 open_connection(struct probe_talk *t, const struct server *server, const union address *to)
 {

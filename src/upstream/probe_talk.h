@@ -20,6 +20,9 @@ struct probe_talk {
 
 /* Where the probe goes: the server, or another port of its machine. */
 union address probe_address(const struct health_config *config, const struct server *server);
+/* What the Host field says: as configured, or that address. */
+void probe_write_host(struct text *out, const struct health_config *config,
+                      const struct server *server);
 /* Connects, with a PROXY header when the servers of the upstream expect one.  max_bytes bounds what
  * can be received.  NULL: *answer says why. */
 struct probe_talk *probe_connect(const struct health_config *config, const struct server *server,

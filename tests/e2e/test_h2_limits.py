@@ -109,10 +109,10 @@ def test_priorities_of_streams_that_never_come(proxy):
     """Each would be a record; no more of them than of streams."""
     with H2(proxy.address).ready() as h2:
         with bill(proxy):
-            for i in range(2000):
+            for i in range(10000):
                 if not h2.try_send(H2.bytes_of(PRIORITY_UPDATE, 0, 0, struct.pack(">I", 1 + 2 * i) + b"u=1")):
                     break
-            h2.expect_goaway(PROTOCOL_ERROR)
+            h2.expect_goaway(PROTOCOL_ERROR, ENHANCE_YOUR_CALM)
 
 
 def test_limit_of_control_frames_is_an_option(stage):

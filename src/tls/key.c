@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tls/key.c - private keys, from DER or from where they never leave.
+ *
+ * To find out how to decode a key takes OpenSSL 3 some ten times as long as to decode it
+ * (d2i_AutoPrivateKey() of an EC key: 370 us): what has been found out is kept.
+ *
+ * Keys in hardware are named by a URI.  A provider that OpenSSL's configuration file loads may know
+ * it (OSSL_STORE); else there may be an engine of that name, as libp11's `pkcs11`.  Engines are
+ * deprecated, but Debian 12 has no provider for PKCS#11.
+ */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
+#include "tls/key.h"
+
+#include <openssl/engine.h>
+#include <openssl/err.h>
+#include <openssl/store.h>
+#include <string.h>
+
+EVP_PKEY *
+tls_key_read(struct tls_key_reader *r, OSSL_LIB_CTX *library, struct slice der)
+{
+    const unsigned char *at = (const unsigned char *) der.at;
+    size_t n = der.n;
+
+    if (!r->context)
+        r->context = OSSL_DECODER_CTX_new_for_pkey(&r->key, "DER", NULL, NULL, EVP_PKEY_KEYPAIR,
+                                                   library, NULL);
+    r->key = NULL;
+    if (!r->context || OSSL_DECODER_from_data(r->context, &at, &n) != 1) {
+        EVP_PKEY_free(r->key);
+        r->key = NULL;
+    }
+    return r->key;
+}
+
+void
+tls_key_reader_free(struct tls_key_reader *r)
+{
+    OSSL_DECODER_CTX_free(r->context);
+    r->context = NULL;
+}
+
+/* ------------------------------------------------------------------ by URI */
+
+enum { URI_MAX = 1000 };
+
+static EVP_PKEY *
+from_store(const char *uri)
+{
+    OSSL_STORE_CTX *store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
+    EVP_PKEY *key = NULL;
+
+    while (store && !key && !OSSL_STORE_eof(store)) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+
+        if (!info)
+            break;
+        key = OSSL_STORE_INFO_get1_PKEY(info);
+        OSSL_STORE_INFO_free(info);
+    }
+    OSSL_STORE_close(store);
+    return key;
+}
+
+/* `?module-path=` of the URI (RFC 7512 2.4), which the engine wants to be told apart. */
+static bool
+set_module(ENGINE *engine, const char *uri)
+{
+    const char *at = strstr(uri, "module-path=");
+    char path[URI_MAX];
+
+    if (!at)
+        return true;
+    at += sizeof("module-path=") - 1;
+    snprintf(path, sizeof(path), "%.*s", (int) strcspn(at, "&"), at);
+    return ENGINE_ctrl_cmd_string(engine, "MODULE_PATH", path, 0) == 1;
+}
+
+/* The engine stays: its keys need it, and it remembers where it is logged in. */
+static ENGINE *
+start_engine(const char *name, const char *uri)
+{
+    static ENGINE *started;
+    static char started_name[32];
+    ENGINE *engine;
+
+    if (started && strcmp(name, started_name) == 0)
+        return started;
+    engine = ENGINE_by_id(name);
+    if (!engine)
+        return NULL;
+    if (!set_module(engine, uri) || !ENGINE_init(engine)) {
+        ENGINE_free(engine);
+        return NULL;
+    }
+    started = engine;
+    snprintf(started_name, sizeof(started_name), "%s", name);
+    return engine;
+}
+
+/* The first error is the cause; those after it tell who was called. */
+static void
+explain(struct text *why, struct slice scheme)
+{
+    unsigned long error = ERR_peek_error();
+    const char *text = ERR_reason_error_string(error);
+
+    text_printf(why, "the private key cannot be had from `%.*s`: %s", SLICE_ARG(scheme),
+                text ? text : "nobody knows it");
+    ERR_clear_error();
+}
+
+EVP_PKEY *
+tls_key_fetch(struct slice uri, struct text *why)
+{
+    struct slice scheme = slice_first(uri, slice_find(uri, ':'));
+    char whole[URI_MAX], name[32];
+    EVP_PKEY *key;
+    ENGINE *engine;
+
+    if (uri.n >= sizeof(whole) || scheme.n >= sizeof(name)) {
+        text_literal(why, "the name of the private key is too long");
+        return NULL;
+    }
+    snprintf(whole, sizeof(whole), "%.*s", SLICE_ARG(uri));
+    snprintf(name, sizeof(name), "%.*s", SLICE_ARG(scheme));
+    key = from_store(whole);
+    if (!key) {
+        ERR_clear_error();
+        engine = start_engine(name, whole);
+        key = engine ? ENGINE_load_private_key(engine, whole, NULL, NULL) : NULL;
+    }
+    if (!key)
+        explain(why, scheme);
+    ERR_clear_error();
+    return key;
+}

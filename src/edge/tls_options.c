@@ -34,6 +34,13 @@ is_uri(struct slice key)
     return n != SLICE_NOT_FOUND && n > 1;
 }
 
+/* The query of a URI may hold a PIN. */
+static struct slice
+without_secret(struct slice key)
+{
+    return is_uri(key) ? slice_first(key, slice_find(key, '?')) : key;
+}
+
 /* NULL after a message. */
 static struct tls_identity *
 load_certificate(struct config_bind *b, const struct tls_certificate *c)
@@ -50,8 +57,8 @@ load_certificate(struct config_bind *b, const struct tls_certificate *c)
     id = tls_identity_new(&m, &why, &warning);
     if (!id)
         config_bind_error(b, &c->certificate, NULL, "`%.*s`%s%.*s: %.*s",
-                          SLICE_ARG(c->certificate), c->key.n ? " with " : "", SLICE_ARG(c->key),
-                          (int) why.n, why.at);
+                          SLICE_ARG(c->certificate), c->key.n ? " with " : "",
+                          SLICE_ARG(without_secret(c->key)), (int) why.n, why.at);
     else if (warning.n)
         config_bind_warning(b, &c->certificate, "renew it", "`%.*s`: %.*s",
                             SLICE_ARG(c->certificate), (int) warning.n, warning.at);

@@ -64,23 +64,29 @@ from_store(const char *uri)
     return key;
 }
 
-/* `?module-path=` of the URI (RFC 7512 2.4), which the engine wants to be told apart. */
-static bool
-set_module(ENGINE *engine, const char *uri)
+/* Takes `module-path` out of the URI's query (RFC 7512 2.4): engines want to be told apart. */
+static void
+cut_module(char *uri, char *path, size_t room)
 {
-    const char *at = strstr(uri, "module-path=");
-    char path[URI_MAX];
+    static const char name[] = "module-path=";
+    char *at = strchr(uri, '?'), *end;
 
+    path[0] = '\0';
+    at = at ? strstr(at, name) : NULL;
     if (!at)
-        return true;
-    at += sizeof("module-path=") - 1;
-    snprintf(path, sizeof(path), "%.*s", (int) strcspn(at, "&"), at);
-    return ENGINE_ctrl_cmd_string(engine, "MODULE_PATH", path, 0) == 1;
+        return;
+    end = at + strcspn(at, "&");
+    snprintf(path, room, "%.*s", (int) (end - at) - (int) (sizeof(name) - 1),
+             at + sizeof(name) - 1);
+    if (*end == '&')
+        memmove(at, end + 1, strlen(end + 1) + 1);
+    else
+        at[-1] = '\0'; /* and the ? or & before it */
 }
 
 /* The engine stays: its keys need it, and it remembers where it is logged in. */
 static ENGINE *
-start_engine(const char *name, const char *uri)
+start_engine(const char *name, const char *module)
 {
     static ENGINE *started;
     static char started_name[32];
@@ -91,7 +97,8 @@ start_engine(const char *name, const char *uri)
     engine = ENGINE_by_id(name);
     if (!engine)
         return NULL;
-    if (!set_module(engine, uri) || !ENGINE_init(engine)) {
+    if ((module[0] && !ENGINE_ctrl_cmd_string(engine, "MODULE_PATH", module, 0)) ||
+        !ENGINE_init(engine)) {
         ENGINE_free(engine);
         return NULL;
     }
@@ -116,7 +123,7 @@ EVP_PKEY *
 tls_key_fetch(struct slice uri, struct text *why)
 {
     struct slice scheme = slice_first(uri, slice_find(uri, ':'));
-    char whole[URI_MAX], name[32];
+    char whole[URI_MAX], module[URI_MAX], name[32];
     EVP_PKEY *key;
     ENGINE *engine;
 
@@ -129,7 +136,8 @@ tls_key_fetch(struct slice uri, struct text *why)
     key = from_store(whole);
     if (!key) {
         ERR_clear_error();
-        engine = start_engine(name, whole);
+        cut_module(whole, module, sizeof(module));
+        engine = start_engine(name, module);
         key = engine ? ENGINE_load_private_key(engine, whole, NULL, NULL) : NULL;
     }
     if (!key)

@@ -252,7 +252,7 @@ static void
 judge(struct asking *a)
 {
     static const char *const names[] = {"UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"};
-    uint64_t status;
+    uint64_t status = 0;
 
     if (a->status != 200 && a->status != 0)
         probe_fail(a->answer, "status %u", a->status);
@@ -276,16 +276,16 @@ judge(struct asking *a)
 
 /* Everything that nghttp2 has to say. */
 static bool
-flush(struct asking *a)
+flush(struct asking *a, struct probe_answer *answer)
 {
     const uint8_t *at;
     ssize_t n;
 
     while ((n = nghttp2_session_mem_send(a->session, &at)) > 0)
-        if (!probe_send(a->talk, slice_of((const char *) at, (size_t) n), a->answer))
+        if (!probe_send(a->talk, slice_of((const char *) at, (size_t) n), answer))
             return false;
     if (n < 0)
-        probe_fail_with(a->answer, "asking", ERR_NO_MEMORY);
+        probe_fail_with(answer, "asking", ERR_NO_MEMORY);
     return n == 0;
 }
 
@@ -317,7 +317,7 @@ converse(struct asking *a)
     bool good = true;
 
     while (good && !a->closed)
-        good = flush(a) && hear(a);
+        good = flush(a, a->answer) && hear(a);
     if (good)
         judge(a);
 }
@@ -328,9 +328,8 @@ say_goodbye(struct asking *a)
 {
     struct probe_answer ignored;
 
-    a->answer = &ignored;
     if (a->closed && nghttp2_session_terminate_session(a->session, NGHTTP2_NO_ERROR) == 0)
-        (void) flush(a);
+        (void) flush(a, &ignored);
 }
 
 static void

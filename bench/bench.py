@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures maitred beside nginx and HAProxy on this machine; see docs/guide/benchmarks.md.
+"""Measures maitred beside other proxies on this machine; see docs/guide/benchmarks.md.
 
   bench.py run all [--rounds N] [--secs N] [--only small,16k,...] [--peers maitred,nginx,...]
   bench.py report results/FILE.jsonl      prints the table of an earlier run again
@@ -18,13 +18,14 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import https  # noqa: E402
 import lib  # noqa: E402
 import peers  # noqa: E402
 import report  # noqa: E402
 import scenarios  # noqa: E402
 
-SHOWN = ('cpu_us', 'rps', 'server_conns', 'proxy_util', 'load_util', 'p50', 'p99', 'per_conn', 'start_s', 'pss_kb', 'lost', 'reloads',
-         'noise', 'bad_status', 'socket_errors')
+SHOWN = ('cpu_us', 'mib_us', 'rps', 'per_s_left', 'server_conns', 'proxy_util', 'load_util', 'p50', 'p99', 'per_conn', 'start_s',
+         'pss_kb', 'lost', 'reloads', 'noise', 'resumed', 'failed', 'bad_status', 'socket_errors')
 
 
 class Session:
@@ -56,14 +57,15 @@ class Bench:
         folder = os.path.join(self.dir, peer.name)
         os.makedirs(folder)
         s = Session()
-        s.peer, s.ctx = peer, peers.Ctx(folder, lib.PORT, lib.ORIGIN, peer.bin, **opts)
+        s.peer, s.ctx = peer, peers.Ctx(folder, lib.PORT, bin=peer.bin, **{'origin': lib.ORIGIN, **opts})
         s.launch = peer.config(s.ctx)
         for name, text in s.launch.files.items():
             with open(os.path.join(folder, name), 'w', encoding='utf-8') as file:
                 file.write(text)
-        s.proc = lib.Proc(s.launch.argv, lib.PROXY_CORE, folder, os.path.join(folder, 'out.log'))
+        cores = (lib.PROXY_CORE,) if s.ctx.workers == 1 else (lib.PROXY_CORE, lib.LOAD_CORE)
+        s.proc = lib.Proc(s.launch.argv, cores, folder, os.path.join(folder, 'out.log'))
         try:
-            s.start_s = lib.wait_ready(lib.PORT, s.proc, 'h0.bench.test', 60)
+            s.start_s = lib.wait_ready(lib.PORT, s.proc, 'h0.bench.test', 60, bool(s.ctx.certs))
             yield s
         finally:
             s.proc.stop()
@@ -76,6 +78,8 @@ class Bench:
                 if peers and peer.name not in peers:
                     continue
                 for case in cases or ({},):
+                    if peer.only_https and 'certs' not in case:
+                        continue
                     key = (peer.name, tuple(case.items()))
                     if key in self.failed:
                         continue
@@ -97,18 +101,21 @@ class Bench:
         lib.log(f'{rnd} {s.peer.name:11s} {sample:11s}',
                 ' '.join(f'{k}={m[k]:.2f}' if isinstance(m[k], float) else f'{k}={m[k]}' for k in SHOWN if k in m))
 
-    def sample(self, s, rnd, name, work):
+    def sample(self, s, rnd, name, work, origin=None):
         """One sample, taken a second time when something else used the cores meanwhile."""
+        origin = origin or self.origin
         best, lost = None, 0
         for _ in range(2):
             quiet, slow = lib.wait_quiet(), lib.calibrate()
-            before = self.origin.stats()
-            m = lib.measure(s.proc, self.origin, work)
-            after = self.origin.stats()
+            before = origin.stats()
+            m = lib.measure(s.proc, origin, work)
+            after = origin.stats()
             m['origin_requests'] = after['requests'] - before['requests']
             m['server_conns'] = after['peak']
             m['origin_accepted'] = after['accepted'] - before['accepted']
             m['cpu_us'] = m['cpu_total_us'] / m['requests'] if m['requests'] else None
+            if m['requests'] and 'size' in m:
+                m['mib_us'] = m['cpu_us'] * 1024 * 1024 / m['size']
             m['slow'] = round(max(slow, lib.calibrate()), 2)
             m['noise'] = round(m['foreign'] + m['steal'] + max(0, m['slow'] - lib.SLOW), 3)
             lost += m.get('lost', 0)
@@ -140,7 +147,7 @@ def run(args):
     try:
         b.write({'versions': {p.name: p.version() for p in chosen}, 'machine': machine(), 'rounds': args.rounds,
                  'secs': args.secs, 'only': sorted(b.only), 'time': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())})
-        for scenario in scenarios.RUN:
+        for scenario in scenarios.RUN + https.RUN:
             scenario(b)
     finally:
         b.close()

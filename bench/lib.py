@@ -9,6 +9,7 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -42,8 +43,8 @@ def nofile():
     return min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 65536)
 
 
-def pin(core):
-    return lambda: os.sched_setaffinity(0, {core})
+def pin(*cores):
+    return lambda: os.sched_setaffinity(0, set(cores))
 
 
 def tool(name):
@@ -62,12 +63,14 @@ def helper(name):
         return _helpers[name]
     source = os.path.join(HERE, 'c', name + '.c')
     with open(source, 'rb') as file:
-        tag = hashlib.sha256(file.read()).hexdigest()[:12]
+        text = file.read()
+    tag = hashlib.sha256(text).hexdigest()[:12]
+    libraries = ['-lssl', '-lcrypto'] if b'#include <openssl/' in text else []
     folder = os.path.join(HERE, 'results', 'helpers')
     os.makedirs(folder, exist_ok=True)
     out = os.path.join(folder, f'{name}-{tag}')
     if not os.path.exists(out):
-        subprocess.run([os.environ.get('CC', 'cc'), '-O2', '-o', out + '.new', source], check=True)
+        subprocess.run([os.environ.get('CC', 'cc'), '-O2', '-o', out + '.new', source, *libraries], check=True)
         os.rename(out + '.new', out)
     _helpers[name] = out
     return out
@@ -157,14 +160,14 @@ def calibrate():
 # ---------------------------------------------------------------------------------------- processes
 
 class Proc:
-    """A started server, pinned to a core; only its own process tree is ever signalled."""
+    """A started server, pinned to a core or some; only its own process tree is ever signalled."""
 
-    def __init__(self, argv, core, cwd, log_path):
+    def __init__(self, argv, cores, cwd, log_path):
         self.log_path = log_path
         self.started = time.monotonic()
         with open(log_path, 'ab') as out:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd,
-                                            preexec_fn=pin(core), start_new_session=True)
+                                            preexec_fn=pin(*cores), start_new_session=True)
         self.pid = self.process.pid
 
     def alive(self):
@@ -190,13 +193,22 @@ class Proc:
             self.process.wait(3)
 
 
-def wait_ready(port, proc, host, timeout_s):
+def connect(port, tls):
+    """A connection for one request; whose certificate it is does not matter."""
+    if not tls:
+        return http.client.HTTPConnection('127.0.0.1', port, timeout=5)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection('127.0.0.1', port, timeout=5, context=context)
+
+
+def wait_ready(port, proc, host, timeout_s, tls=False):
     """Seconds from the start of the process to its first answer with status 200."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         if not proc.alive():
             raise RuntimeError('exited at start: ' + proc.tail())
-        connection = http.client.HTTPConnection('127.0.0.1', port, timeout=5)
+        connection = connect(port, tls)
         try:
             connection.request('GET', '/s/128', headers={'Host': host})
             response = connection.getresponse()
@@ -213,7 +225,7 @@ def wait_ready(port, proc, host, timeout_s):
 
 class Origin(Proc):
     def __init__(self, folder):
-        super().__init__([helper('origin'), str(ORIGIN), str(ORIGIN + 1)], LOAD_CORE, folder,
+        super().__init__([helper('origin'), str(ORIGIN), str(ORIGIN + 1)], (LOAD_CORE,), folder,
                          os.path.join(folder, 'origin.log'))
         end = time.monotonic() + 5
         while True:
@@ -233,21 +245,15 @@ class Origin(Proc):
         return {k: int(v) for k, v in (pair.split('=') for pair in text.decode().split())}
 
 
-class Hold:
-    """Idle connections, one request each sent before, until close()."""
+# ---------------------------------------------------------------------------------------- certificates
 
-    def __init__(self, port, count):
-        self.process = subprocess.Popen([helper('holdconns'), str(port), str(count), '/s/128'],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=pin(LOAD_CORE))
-        line = self.process.stdout.readline().split()
-        if not line or line[0] != b'READY':
-            raise RuntimeError('holdconns failed')
-        self.ok, self.failed = int(line[1]), int(line[2])
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(10)
-        self.process.stdout.close()
+def certificates(folder, kind, count=1):
+    """A new folder with h0.bench.test.pem, ...: certificate and key, ECDSA P-256 or RSA-2048."""
+    os.makedirs(folder)
+    subprocess.run([helper('certs'), folder, kind, str(count)], check=True)
+    for name in os.listdir(folder):
+        os.chmod(os.path.join(folder, name), 0o644)     # for proxies that drop root before they read
+    return folder
 
 
 # ---------------------------------------------------------------------------------------- measuring
@@ -290,51 +296,3 @@ def measure(proc, origin, work):
     m['foreign'] = round(max(0, busy1 - busy0 - proxy - served - load - mine) / wall, 3)
     m['steal'] = round((steal1 - steal0) / wall, 3)
     return m
-
-
-def run_load(argv, timeout_s=60):
-    """Runs a load generator on the load core; (what it printed, its CPU in microseconds)."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s,
-                          preexec_fn=pin(LOAD_CORE), stdin=subprocess.DEVNULL, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e6
-    return done.stdout.decode('utf-8', 'replace'), cpu
-
-
-def _duration_us(text):
-    match = re.match(r'([\d.]+)(us|ms|s|m)$', text)
-    return float(match.group(1)) * {'us': 1, 'ms': 1e3, 's': 1e6, 'm': 6e7}[match.group(2)]
-
-
-def wrk(port, path, conns, secs, headers=(), script=None):
-    argv = [tool('wrk'), '-t1', f'-c{conns}', f'-d{secs}s', '--latency', '--timeout', '5s']
-    for header in headers:
-        argv += ['-H', header]
-    if script:
-        argv += ['-s', script]
-    out, cpu = run_load(argv + [f'http://127.0.0.1:{port}{path}'])
-    match = re.search(r'(\d+) requests in ([\d.]+)(us|ms|s|m),', out)
-    if not match:
-        raise RuntimeError('wrk: ' + out[-400:])
-    m = {'requests': int(match.group(1))}
-    m['rps'] = m['requests'] / (_duration_us(match.group(2) + match.group(3)) / 1e6)
-    for percent in ('50', '99'):
-        match = re.search(rf'^\s+{percent}%\s+(\S+)', out, re.M)
-        m['p' + percent] = _duration_us(match.group(1)) if match else None
-    match = re.search(r'Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)', out)
-    m['socket_errors'] = sum(int(x) for x in match.groups()) if match else 0
-    match = re.search(r'Non-2xx or 3xx responses: (\d+)', out)
-    m['bad_status'] = int(match.group(1)) if match else 0
-    return m, cpu
-
-
-def openloop(port, rate, conns, secs, tick_us, path='/s/128'):
-    argv = [helper('openloop'), str(port), f'{rate:.1f}', str(conns), str(secs), path, str(tick_us)]
-    out, cpu = run_load(argv, secs * 3 + 30)
-    m = {k: float(v) for k, v in re.findall(r'(\w+)=([\d.]+)', out)}
-    if 'ok' not in m:
-        raise RuntimeError('openloop: ' + out[-300:])
-    m['requests'] = m['ok']
-    m['lost'] = sum(m[k] for k in ('err_status', 'err_eof', 'err_reset', 'err_connect', 'unsent'))
-    return m, cpu

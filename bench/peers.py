@@ -25,12 +25,19 @@ class Ctx:
     hosts: int = 0          # virtual hosts, each setting X-Vhost; 0: one route for everything
     log: bool = False       # access log in JSON to access.log in dir
     reload: bool = False
+    certs: str = ''         # HTTPS with HTTP/2: folder of PEM files, certificate and key in each, for h0.bench.test, ...
+    n_certs: int = 1        # how many of the folder; with more than one, all of it
+    workers: int = 1
+    servers_http2: bool = False
 
     def path(self, name):
         return os.path.join(self.dir, name)
 
     def names(self):
         return [f'h{i}.bench.test' for i in range(self.hosts)]
+
+    def cert(self, i=0):
+        return os.path.join(self.certs, f'h{i}.bench.test.pem')
 
 
 @dataclasses.dataclass
@@ -47,6 +54,7 @@ class Peer:
     binary: str             # in PATH or below the checkout; None: only by the variable
     config: object
     version_flag: str = '-v'
+    only_https: bool = False    # not measured in what is about HTTP/1 in clear
 
     @functools.cached_property
     def bin(self):
@@ -66,9 +74,13 @@ def search_path():
 
 def maitred(c):
     user = ', user: root' if os.geteuid() == 0 else ''
-    conf = (f'process: {{workers: 1{user}}}\n'
-            f"listeners: [{{address: '127.0.0.1:{c.port}', idle_timeout: 300s}}]\n"
-            f"upstreams:\n  origin: {{servers: ['127.0.0.1:{c.origin}']}}\n")
+    tls = ''
+    if c.certs:
+        tls = f', tls: {{folder: {c.certs}}}' if c.n_certs > 1 else f', tls: {{certificates: [{c.cert()}]}}'
+    http = ', http: http2' if c.servers_http2 else ''
+    conf = (f'process: {{workers: {c.workers}{user}}}\n'
+            f"listeners: [{{address: '127.0.0.1:{c.port}', idle_timeout: 300s{tls}}}]\n"
+            f"upstreams:\n  origin: {{servers: ['127.0.0.1:{c.origin}']{http}}}\n")
     if c.hosts:
         conf += 'routes:\n' + ''.join(
             f'  - {{host: {h}, use: [{{headers: {{request: {{set: {{X-Vhost: {h}}}}}}}}}], to: origin}}\n'
@@ -81,7 +93,7 @@ def maitred(c):
 
 
 NGINX = '''daemon off;
-worker_processes 1;
+worker_processes {workers};
 {user}
 pid {dir}/nginx.pid;
 error_log {dir}/error.log error;
@@ -116,6 +128,14 @@ NGINX_LOG = '''log_format bench escape=json '{"time":"$time_iso8601","client":"$
   access_log %s bench buffer=64k flush=1s;'''
 
 
+def nginx_https(c):
+    """Tickets are on by default; the cache is what its manual advises, so that clients without them resume too."""
+    return ('  ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:S:10m;\n' + ''.join(
+        f'  server {{ listen 127.0.0.1:{c.port} ssl http2{" backlog=4096" if i == 0 else ""};\n'
+        f'    server_name h{i}.bench.test; ssl_certificate {c.cert(i)}; ssl_certificate_key {c.cert(i)};\n'
+        '    location / { proxy_pass http://origin; } }\n' for i in range(c.n_certs)))
+
+
 def nginx(c):
     if c.hosts:
         # proxy_set_header in a location replaces all that is inherited.
@@ -125,10 +145,12 @@ def nginx(c):
             '      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n'
             '      proxy_set_header Connection ""; proxy_pass http://origin; } }\n'
             for i, h in enumerate(c.names()))
+    elif c.certs:
+        servers = nginx_https(c)
     else:
         servers = (f'  server {{ listen 127.0.0.1:{c.port} backlog=4096; server_name _;\n'
                    '    location / { proxy_pass http://origin; } }\n')
-    conf = NGINX.format(dir=c.dir, origin=c.origin, servers=servers, nofile=lib.nofile(), conns=lib.nofile() - 500,
+    conf = NGINX.format(dir=c.dir, workers=c.workers, origin=c.origin, servers=servers, nofile=lib.nofile(), conns=lib.nofile() - 500,
                         user='user root;' if os.geteuid() == 0 else '',
                         log=NGINX_LOG % c.path('access.log') if c.log else 'access_log off;')
     return Launch([c.bin, '-p', c.dir, '-e', c.path('error.log'), '-c', c.path('nginx.conf')],
@@ -137,7 +159,8 @@ def nginx(c):
 
 HAPROXY = '''global
   maxconn {conns}
-  nbthread 1
+  nbthread {workers}
+  ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults
   mode http
   timeout client 300s
@@ -147,7 +170,7 @@ defaults
   option http-keep-alive
   http-reuse always
 frontend f
-  bind 127.0.0.1:{port} backlog 4096
+  bind 127.0.0.1:{port} backlog 4096{tls}
   option forwardfor
 {hosts}  default_backend b
 backend b
@@ -161,9 +184,32 @@ def haproxy(c):
         files['hosts.map'] = ''.join(f'{h} {h}\n' for h in c.names())
         hosts = ('  http-request set-header X-Vhost '
                  f"%[req.hdr(host),field(1,:),lower,map_str({c.path('hosts.map')},none)]\n")
-    files['haproxy.cfg'] = HAPROXY.format(conns=(lib.nofile() - 500) // 2, port=c.port, origin=c.origin, hosts=hosts)
+    tls = f' ssl crt {c.certs if c.n_certs > 1 else c.cert()} alpn h2,http/1.1' if c.certs else ''
+    files['haproxy.cfg'] = HAPROXY.format(conns=(lib.nofile() - 500) // 2, workers=c.workers, port=c.port,
+                                          origin=c.origin, hosts=hosts, tls=tls)
     # -W: a master process, which can reload; elsewhere one process, as it is smaller.
     return Launch([c.bin] + (['-W'] if c.reload else []) + ['-db', '-f', c.path('haproxy.cfg')], files, signal.SIGUSR2)
+
+
+def h2o(c):
+    conf = (f'num-threads: {c.workers}\nmax-connections: {lib.nofile() - 500}\n'
+            + ('user: root\n' if os.geteuid() == 0 else '')
+            + 'http1-request-timeout: 300\nhttp2-idle-timeout: 300\n'
+            f"pid-file: {c.path('h2o.pid')}\nerror-log: {c.path('error.log')}\n"
+            'proxy.preserve-host: ON\nproxy.timeout.keepalive: 60000\n'
+            f'listen: {{host: 127.0.0.1, port: {c.port}, ssl: {{certificate-file: {c.cert()}, key-file: {c.cert()},\n'
+            '  minimum-version: TLSv1.2, ocsp-update-interval: 0}}\n'
+            f'hosts:\n  default: {{paths: {{/: {{proxy.reverse.url: "http://127.0.0.1:{c.origin}/"}}}}}}\n')
+    return Launch([c.bin, '-c', c.path('h2o.conf')], {'h2o.conf': conf}, signal.SIGHUP)
+
+
+def nghttpx(c):
+    conf = (f'workers={c.workers}\nfrontend=127.0.0.1,{c.port}\nbackend=127.0.0.1,{c.origin}\nbacklog=4096\n'
+            'add-x-forwarded-for=yes\nfrontend-keep-alive-timeout=300s\nfrontend-read-timeout=300s\n'
+            'backend-keep-alive-timeout=60s\nno-ocsp=yes\naccesslog-file=/dev/null\n'
+            f"pid-file={c.path('nghttpx.pid')}\nerrorlog-file={c.path('error.log')}\n"
+            f'private-key-file={c.cert()}\ncertificate-file={c.cert()}\n')
+    return Launch([c.bin, '--conf=' + c.path('nghttpx.conf')], {'nghttpx.conf': conf}, signal.SIGHUP)
 
 
 BUILT = os.path.join(os.path.dirname(lib.HERE), 'build', 'maitred')
@@ -172,6 +218,8 @@ PEERS = [
     Peer('maitred', 'MAITRED', BUILT, maitred, 'version'),
     Peer('nginx', 'NGINX', 'nginx', nginx),
     Peer('haproxy', 'HAPROXY', 'haproxy', haproxy),
+    Peer('h2o', 'H2O', 'h2o', h2o, only_https=True),
+    Peer('nghttpx', 'NGHTTPX', 'nghttpx', nghttpx, '--version', only_https=True),
     Peer('nginx-new', 'NGINX_NEW', None, nginx),
     Peer('haproxy-new', 'HAPROXY_NEW', None, haproxy),
 ]

@@ -5,8 +5,13 @@ import statistics
 
 import lib
 
-# key of --only, sample, work, target, limits: {family of peers: at most this many times its figure}
-ROWS = [
+MIB_US = ('mib_us', 'us')
+
+# key of --only, sample, work, limits: what our figure may be at most.
+#   family of peers or 'best': so many times its figure       'own': (other sample, times its figure, its words)
+#   'at most': (field, figure, unit)                          'field': (field, unit) that is compared, if not CPU time
+#   'at least': True: the other way round; a limit of None: stated, nothing to reach
+CLEAR = [
     ('small', 'small-16', '128 B, keep-alive, 16 connections', {'nginx': 0.85, 'haproxy': 0.62}),
     ('small', 'small-64', '128 B, keep-alive, 64 connections', {'nginx': 0.85, 'haproxy': 0.62}),
     ('small', 'small-512', '128 B, keep-alive, 512 connections', {'nginx': 0.72, 'haproxy': 0.5}),
@@ -18,16 +23,35 @@ ROWS = [
     ('start', 'start', '10,000 hosts: start', {'at most': ('start_s', 0.2, 's')}),
     ('start', 'start', '10,000 hosts: memory', {'at most': ('pss_kb', 32 * 1024, 'MiB')}),
     ('reload', 'reload', 'a reload each second: requests lost', {'at most': ('lost', 0, 'requests')}),
-    ('reload', 'reload', 'a reload each second: p99', {'own': ('reload-none', 1.5, 'without')}),
+    ('reload', 'reload', 'a reload each second: p99', {'own': ('reload-none', 1.5, 'without'), 'field': ('p99', 'p99')}),
     ('paced', 'paced', '10,000 evenly spaced requests/s', {'nginx': 0.9}),
     ('multiplex', 'multiplex-0', 'server connections, 1,000 clients, a request each 100 ms, servers answer at once',
      {'best': 0.6, 'field': ('server_conns', 'conns')}),
     ('multiplex', 'multiplex-10', 'the same, servers answer in 10 ms', {'best': 0.6, 'field': ('server_conns', 'conns')}),
     ('log', 'log', 'access log on, JSON', {'own': ('log-off', 1.08, 'off')}),
 ]
+HTTPS = [
+    ('tls', 'tls-small', 'HTTPS, 128 B, keep-alive, 64 connections', {'nginx': 0.85, 'h2o': 0.95}),
+    ('tls', 'tls-64k', 'HTTPS, 64 KiB bodies, 64 connections: per MiB', {'nginx': 0.95, 'h2o': None, 'field': MIB_US}),
+    ('tls', 'tls-1m', 'HTTPS, 1 MiB bodies, 16 connections: per MiB', {'nginx': 0.95, 'h2o': None, 'field': MIB_US}),
+    ('handshakes', 'full-ecdsa', 'full handshake, ECDSA P-256', {'nginx': 0.8, 'h2o': None}),
+    ('handshakes', 'full-rsa', 'full handshake, RSA-2048', {'nginx': 0.8, 'h2o': None}),
+    ('handshakes', 'resumed-ecdsa', 'resumed handshake', {'nginx': 0.7, 'h2o': None}),
+    ('workers', 'workers-2', 'full handshakes a second, two workers on two cores',
+     {'own': ('workers-1', 1.8, 'one worker'), 'field': ('per_s_left', '1/s'), 'at least': True}),
+    ('h2', 'h2-small', 'HTTP/2 over TLS, 128 B, 16 connections x 32 streams', {'best': 1.0}),
+    ('h2', 'h2-16k', 'the same, 16 KiB bodies', {'best': None}),
+    ('tls-idle', 'tls-idle', 'memory per idle TLS connection, 2,000 held', {'at most': ('per_conn', 10 * 1024, 'bytes')}),
+    ('certs', 'certs-start', '10,000 certificates: start', {'at most': ('start_s', None, 's')}),
+    ('certs', 'certs-start', '10,000 certificates: memory', {'at most': ('pss_kb', None, 'MiB')}),
+    ('certs', 'certs', '10,000 certificates, full handshake for a random name', {'own': ('certs-one', 1.05, 'one certificate')}),
+    ('servers', 'servers-http2', 'HTTP/2 to the server, 128 B, 64 connections of clients', {'own': ('servers-http1', None, 'HTTP/1')}),
+]
+ROWS = CLEAR + HTTPS
 KEYS = list(dict.fromkeys(row[0] for row in ROWS))
 SHOWN = {'bytes': lambda v: f'{v:,.0f} bytes', 's': lambda v: f'{v:.3f} s', 'MiB': lambda v: f'{v / 1024:.1f} MiB',
-         'requests': lambda v: f'{v:.0f}', 'us': lambda v: f'{v:.2f} us', 'conns': lambda v: f'{v:.0f}', 'p99': lambda v: f'{v:,.0f} us'}
+         'requests': lambda v: f'{v:.0f}', 'us': lambda v: f'{v:.2f} us', 'conns': lambda v: f'{v:.0f}', 'p99': lambda v: f'{v:,.0f} us',
+         '1/s': lambda v: f'{v:,.0f}/s'}
 
 
 class Samples:
@@ -52,29 +76,45 @@ class Samples:
         return statistics.median(values) if values else None
 
 
-def against_peers(samples, peers, sample, limits):
-    """(target, unit, field, [(name, ratio, limit)])"""
-    limits = dict(limits)
-    field, unit = limits.pop('field', ('cpu_us', 'us'))
+def against_peers(samples, peers, sample, field, limits):
+    """(target, [(name, ratio, limit)])"""
     ours, found, words = samples.value('maitred', sample, field), [], []
     figures = {p: samples.value(p, sample, field) for p in peers if p != 'maitred'}
     figures = {p: v for p, v in figures.items() if v}
     for family, limit in limits.items():
-        words.append(f'{limit:g} x ' + ('the best' if family == 'best' else family))
+        if limit is not None:
+            words.append(f'{limit:g} x ' + ('the best' if family == 'best' else family))
         chosen = figures if family == 'best' else {p: v for p, v in figures.items() if p.startswith(family)}
         if family == 'best' and chosen:
             name = min(chosen, key=chosen.get)
             chosen = {name: chosen[name]}
         if ours:
             found += [(p, ours / v, limit) for p, v in chosen.items()]
-    return ', '.join(words), unit, field, found
+    return ', '.join(words) or 'stated', found
 
 
-def against_own(samples, sample, other, limit, words):
-    field = 'p99' if sample == 'reload' else 'cpu_us'
+def against_own(samples, sample, field, other, limit, words):
     ours, base = samples.value('maitred', sample, field), samples.value('maitred', other, field)
-    return (f'{limit:g} x {words}', 'p99' if field == 'p99' else 'us', field,
+    return ('stated' if limit is None else f'{limit:g} x {words}',
             [(words, ours / base, limit)] if ours and base else [])
+
+
+def against_figure(samples, sample, field, limit, unit):
+    """(target, whether it was reached)"""
+    ours = samples.value('maitred', sample, field)
+    if limit is None:
+        return 'stated', None
+    return 'none' if unit == 'requests' else SHOWN[unit](limit), None if ours is None else ours <= limit
+
+
+def is_reached(ratios, families, at_least):
+    """None where nothing was to be reached, or too little is known."""
+    judged = [(ratio, limit) for _, ratio, limit in ratios if limit is not None]
+    if any(ratio < limit if at_least else ratio > limit for ratio, limit in judged):
+        return False
+    # Without one of the peers that it is measured by, a target can be missed but not reached.
+    enough = all(any(name.startswith(family) for name, _, _ in ratios) for family in families)
+    return True if judged and enough else None
 
 
 def cell(samples, peer, sample, field, unit, other):
@@ -89,25 +129,21 @@ def cell(samples, peer, sample, field, unit, other):
 
 
 def row(samples, peers, sample, work, limits):
-    other = limits['own'][0] if 'own' in limits else None
-    if 'own' in limits:
-        target, unit, field, ratios = against_own(samples, sample, *limits['own'])
-        work += f' (in brackets: {limits["own"][2]})'
-    elif 'at most' in limits:
-        field, limit, unit = limits['at most']
-        ours, target, ratios = samples.value('maitred', sample, field), SHOWN[unit](limit), []
-        if unit == 'requests':
-            target = 'none'
-    else:
-        target, unit, field, ratios = against_peers(samples, peers, sample, limits)
+    limits = dict(limits)
+    (field, unit), at_least = limits.pop('field', ('cpu_us', 'us')), limits.pop('at least', False)
+    other, ratios = None, []
     if 'at most' in limits:
-        reached = None if ours is None else ours <= limit
+        field, limit, unit = limits['at most']
+        target, reached = against_figure(samples, sample, field, limit, unit)
+    elif 'own' in limits:
+        other, _, words = limits['own']
+        work += f' (in brackets: {words})'
+        target, ratios = against_own(samples, sample, field, *limits['own'])
+        reached = is_reached(ratios, (), at_least)
     else:
-        # Without one of the peers that it is measured by, a target can be missed but not reached.
-        enough = 'own' in limits or all(any(n.startswith(f) for n, _, _ in ratios)
-                                     for f in limits if f not in ('best', 'field'))
-        missed = any(ratio > most for _, ratio, most in ratios)
-        reached = False if missed else True if ratios and enough else None
+        target, ratios = against_peers(samples, peers, sample, field, limits)
+        families = [family for family, limit in limits.items() if family != 'best' and limit is not None]
+        reached = is_reached(ratios, families, at_least)
     return [work, target, *(cell(samples, p, sample, field, unit, other) for p in peers),
             ', '.join(f'{ratio:.2f} {name}' for name, ratio, _ in ratios) or '-',
             '-' if reached is None else 'yes' if reached else '**no**']
@@ -125,20 +161,30 @@ def notes(samples):
             yield f'{peer}, {sample}: {bad} errors'
         if sample in ('paced', 'reload-none') and any(r['lost'] for r in records):
             yield f'{peer}, {sample}: {sum(r["lost"] for r in records):.0f} requests lost'
+        full = sum(r['requests'] - r['resumed'] for r in records if sample.startswith('resumed'))
+        if full:
+            yield f'{peer}, {sample}: {full:.0f} handshakes were full ones'
         missing = sum(max(0, r['requests'] - r['log_lines']) for r in records if 'log_lines' in r)
         if missing:
             yield f'{peer}, {sample}: {missing} records missing in the log'
 
 
+def rows_of(samples, peers, rows):
+    """A Markdown table, with a column for each peer that was measured in one of the rows."""
+    peers = [p for p in peers if any(samples.by[p, sample] for _, sample, _, _ in rows)]
+    columns = ['work', 'target', *peers, 'ratio', 'reached']
+    return ['| ' + ' | '.join(columns) + ' |', '|' + '---|' * len(columns),
+            *('| ' + ' | '.join(row(samples, peers, sample, work, limits)) + ' |' for _, sample, work, limits in rows), '']
+
+
 def table(records):
     """The Markdown text for the records of a run."""
     head = next((r for r in records if 'versions' in r), {'versions': {}, 'only': KEYS})
-    samples, peers = Samples(records), list(head['versions'])
-    columns = ['work', 'target', *peers, 'ratio', 'reached']
-    out = ['| ' + ' | '.join(columns) + ' |', '|' + '---|' * len(columns)]
-    out += ['| ' + ' | '.join(row(samples, peers, sample, work, limits)) + ' |'
-            for key, sample, work, limits in ROWS if key in head['only']]
-    out += ['', 'CPU microseconds of the proxy per request where no other unit stands; medians of '
+    samples, peers, out = Samples(records), list(head['versions']), []
+    for part in (CLEAR, HTTPS):
+        rows = [r for r in part if r[0] in head['only']]
+        out += rows_of(samples, peers, rows) if rows else []
+    out += ['CPU microseconds of the proxy per request, or handshake, where no other unit stands; medians of '
             f'{head.get("rounds", "?")} rounds of {head.get("secs", "?")} s.', '']
     out += [f'- {name}: {version}' for name, version in head['versions'].items()]
     if 'machine' in head:

@@ -6,6 +6,7 @@ import threading
 import time
 
 import lib
+import loads
 
 KIB = 1024
 HOSTS = 10000
@@ -22,7 +23,7 @@ SATURATED = {
 
 
 def warm(s, script=None):
-    lib.wrk(s.ctx.port, '/s/128', 64, 1, script=script)
+    loads.wrk(s.ctx.port, '/s/128', 64, 1, script=script)
 
 
 def plain(b):
@@ -33,9 +34,9 @@ def plain(b):
     for s, rnd in b.interleave():
         warm(s)
         for name, path, conns, headers in runs:
-            b.sample(s, rnd, name, lambda: lib.wrk(s.ctx.port, path, conns, b.secs, headers))
+            b.sample(s, rnd, name, lambda: loads.wrk(s.ctx.port, path, conns, b.secs, headers))
         if 'paced' in b.only:
-            b.sample(s, rnd, 'paced', lambda: lib.openloop(s.ctx.port, 10000, 64, b.secs, 0))
+            b.sample(s, rnd, 'paced', lambda: loads.openloop(s.ctx.port, 10000, 64, b.secs, 0))
 
 
 def hosts_script(b, count):
@@ -67,7 +68,7 @@ def hosts(b):
             script = scripts[s.ctx.hosts]
             warm(s, script)
             b.sample(s, rnd, 'hosts' if many else 'hosts-one',
-                     lambda: lib.wrk(s.ctx.port, '/s/128', 64, b.secs, script=script))
+                     lambda: loads.wrk(s.ctx.port, '/s/128', 64, b.secs, script=script))
 
 
 def multiplex(b):
@@ -76,9 +77,26 @@ def multiplex(b):
         return
     for s, rnd in b.interleave():
         for ms, path in ((0, '/s/128'), (10, '/d/10/128')):
-            lib.openloop(s.ctx.port, 10000, 1000, 2, 0, path)
+            loads.openloop(s.ctx.port, 10000, 1000, 2, 0, path)
             time.sleep(0.2)
-            b.sample(s, rnd, f'multiplex-{ms}', lambda: lib.openloop(s.ctx.port, 10000, 1000, b.secs, 0, path))
+            b.sample(s, rnd, f'multiplex-{ms}', lambda: loads.openloop(s.ctx.port, 10000, 1000, b.secs, 0, path))
+
+
+def held_memory(b, s, rnd, name, count):
+    """Growth of memory by so many idle connections, one request each sent before."""
+    tls = bool(s.ctx.certs)
+    for _ in range(20):
+        lib.wait_ready(s.ctx.port, s.proc, 'h0.bench.test', 5, tls)
+    time.sleep(0.3)
+    before = lib.memory_kb(s.proc.pid)
+    held = loads.Hold(s.ctx.port, count, tls)
+    try:
+        time.sleep(1)
+        during = lib.memory_kb(s.proc.pid)
+    finally:
+        held.close()
+    b.record(s, rnd, name, {'held': held.ok, 'failed': held.failed, 'before_kb': before, 'held_kb': during,
+                            'per_conn': (during - before) * 1024 / max(1, held.ok)})
 
 
 def idle(b):
@@ -86,18 +104,7 @@ def idle(b):
     if 'idle' not in b.only:
         return
     for s, rnd in b.interleave():
-        for _ in range(20):
-            lib.wait_ready(s.ctx.port, s.proc, 'localhost', 5)
-        time.sleep(0.3)
-        before = lib.memory_kb(s.proc.pid)
-        held = lib.Hold(s.ctx.port, HELD)
-        try:
-            time.sleep(1)
-            during = lib.memory_kb(s.proc.pid)
-        finally:
-            held.close()
-        b.record(s, rnd, 'idle', {'held': held.ok, 'failed': held.failed, 'before_kb': before, 'held_kb': during,
-                                  'per_conn': (during - before) * 1024 / max(1, held.ok)})
+        held_memory(b, s, rnd, 'idle', HELD)
 
 
 class Reloads:
@@ -128,15 +135,15 @@ def reload(b):
     secs = b.secs + 1
     for s, rnd in b.interleave({'reload': True}):
         warm(s)
-        rate = lib.wrk(s.ctx.port, '/s/128', 64, 1)[0]['rps'] * 0.6
+        rate = loads.wrk(s.ctx.port, '/s/128', 64, 1)[0]['rps'] * 0.6
 
         def steady():
-            m, cpu = lib.openloop(s.ctx.port, rate, 64, secs, BURST_US)
+            m, cpu = loads.openloop(s.ctx.port, rate, 64, secs, BURST_US)
             return dict(m, rate=rate), cpu
 
         def reloading():
             with Reloads(s) as reloads:
-                m, cpu = lib.openloop(s.ctx.port, rate, 64, secs, BURST_US)
+                m, cpu = loads.openloop(s.ctx.port, rate, 64, secs, BURST_US)
             return dict(m, rate=rate, reloads=reloads.done, alive=s.proc.alive()), cpu
 
         b.sample(s, rnd, 'reload-none', steady)
@@ -156,12 +163,12 @@ def access_log(b):
         path = s.ctx.path('access.log')
         warm(s)
         if not s.ctx.log:
-            b.sample(s, rnd, 'log-off', lambda: lib.wrk(s.ctx.port, '/s/128', 64, b.secs))
+            b.sample(s, rnd, 'log-off', lambda: loads.wrk(s.ctx.port, '/s/128', 64, b.secs))
             continue
 
         def logged():
             os.truncate(path, 0)
-            m, cpu = lib.wrk(s.ctx.port, '/s/128', 64, b.secs)
+            m, cpu = loads.wrk(s.ctx.port, '/s/128', 64, b.secs)
             time.sleep(1.2)     # what is still buffered
             return dict(m, log_lines=lines(path), log_bytes=os.path.getsize(path)), cpu
         b.sample(s, rnd, 'log', logged)

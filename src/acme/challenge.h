@@ -17,6 +17,7 @@ struct acme_proof {
     struct slice              name;  /* without the star of a wildcard */
     struct slice              token; /* base64url */
     struct slice              authorization; /* the token with the account's thumbprint */
+    bool                      hurry; /* to hide it: the process ends, or nobody wants it any more */
     char                      why[ACME_PROOF_WHY_MAX]; /* it cannot be shown */
 };
 

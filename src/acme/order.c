@@ -215,6 +215,7 @@ hide(const struct acme_challenge_kind *kind, struct acme_proof *p)
     enum err cancelled = self->cancelled;
 
     fiber_uncancel(self);
+    p->hurry = cancelled != OK;
     kind->hide(p);
     if (cancelled != OK)
         fiber_cancel(self, cancelled);

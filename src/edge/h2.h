@@ -67,6 +67,7 @@ struct h2_block {
 struct h2_body {
     struct body       base;
     struct h2_block  *first, *last;
+    uint64_t          received; /* bytes, in all */
     size_t            lent;     /* bytes of the chunk that was given out last */
     bool              complete; /* the client has sent its end */
     bool              closed;   /* nobody will pull any more */
@@ -175,9 +176,12 @@ bool h2_body_take(struct serving *s);
 void h2_body_open(struct h2_stream *s);
 /* A field of the trailer section; resets the stream when it is malformed. */
 void h2_body_trailer(struct h2_stream *s, struct slice name, struct slice value);
-/* Copies; false when out of memory. */
+/* Copies; false when out of memory.  Resets the stream when it is more than was announced. */
 bool h2_body_add(struct h2_stream *s, struct slice bytes);
+/* Resets the stream when it was less. */
 void h2_body_end(struct h2_stream *s);
+/* What came is malformed (RFC 9113 8.1.1). */
+void h2_body_refuse(struct h2_stream *s);
 void h2_body_break(struct h2_stream *s, enum err why);
 /* More than once does no harm. */
 void h2_body_close(struct h2_stream *s);

@@ -8,7 +8,10 @@
  */
 #include "edge/h2.h"
 
-enum { TUNNEL_US = 60000000 };
+enum {
+    TUNNEL_US = 60000000,
+    FIELD_BYTES = 32, /* that a field counts beside its text (RFC 9113 6.5.2) */
+};
 
 static void
 free_first(struct h2_body *b)
@@ -68,6 +71,9 @@ h2_body_add(struct h2_stream *s, struct slice bytes)
 {
     struct h2_body *b = &s->body;
 
+    b->received += bytes.n;
+    if (s->head.has_length && b->received > s->head.length)
+        h2_body_refuse(s);
     if (b->closed || b->broken != OK) {
         (void) nghttp2_session_consume_connection(s->conn->session, bytes.n);
         return true;
@@ -91,6 +97,10 @@ h2_body_add(struct h2_stream *s, struct slice bytes)
 void
 h2_body_end(struct h2_stream *s)
 {
+    if (s->head.has_length && s->body.received != s->head.length) {
+        h2_body_refuse(s);
+        return;
+    }
     s->body.complete = true;
     h2_wake(&s->body.reader);
 }
@@ -105,20 +115,25 @@ h2_body_break(struct h2_stream *s, enum err why)
 }
 
 void
+h2_body_refuse(struct h2_stream *s)
+{
+    h2_body_break(s, ERR_MALFORMED);
+    h2_stream_reset(s, NGHTTP2_PROTOCOL_ERROR);
+}
+
+void
 h2_body_trailer(struct h2_stream *s, struct slice name, struct slice value)
 {
     struct h2_body *b = &s->body;
-    enum h2_fault fault;
 
+    s->head.list_bytes += name.n + value.n + FIELD_BYTES;
     if (b->closed || b->broken != OK)
         return;
     if (!b->trailers.arena)
         fields_init(&b->trailers, &s->serving.x.arena, 0, s->head.limits.fields);
-    fault = h2_trailer_add(&b->trailers, name, value);
-    if (fault == H2_OK)
-        return;
-    h2_body_break(s, ERR_MALFORMED);
-    h2_stream_reset(s, NGHTTP2_PROTOCOL_ERROR);
+    if (s->head.list_bytes > 2 * s->head.limits.list_bytes ||
+        h2_trailer_add(&b->trailers, name, value) != H2_OK)
+        h2_body_refuse(s);
 }
 
 /* ------------------------------------------------------------------ as it is pulled */

@@ -3,9 +3,11 @@
  * edge/h2_session.c - what nghttp2 tells of the frames that come.
  *
  * nghttp2 checks frames, states of streams and windows (RFC 9113 4 to 6), and answers what breaks
- * them; what it does not look for, h2_gate.c has found before.
+ * them; what it does not look for, h2_gate.c has found before.  What messages must be like (8) is
+ * checked once, by http/h2_head.c and h2_body.c, so nghttp2 is told to leave that alone.
  */
 #include "edge/h2.h"
+#include "http/h2_priority.h"
 #include "observe/log.h"
 
 enum { BOMB_FACTOR = 16 }; /* field lists so many times the limit are no mistake */
@@ -81,17 +83,6 @@ on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *n
     return 0;
 }
 
-/* nghttp2 would leave it out and go on; a request that two parsers could read differently is
- * refused. */
-static int
-on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
-                  size_t name_n, const uint8_t *value, size_t value_n, uint8_t flags, void *conn)
-{
-    (void) session, (void) frame, (void) name, (void) name_n, (void) value, (void) value_n;
-    (void) flags, (void) conn;
-    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-}
-
 static int
 on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *at, size_t n, void *conn)
 {
@@ -105,17 +96,36 @@ on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *at, 
     return 0;
 }
 
+/* Among the streams of its connection (RFC 9218 10). */
+static void
+set_priority(struct h2_conn *h, const struct h2_stream *s)
+{
+    struct h2_priority p;
+    nghttp2_extpri priority;
+
+    if (!slice_is_present(s->head.priority) || !h2_priority_parse(s->head.priority, &p))
+        return;
+    priority = (nghttp2_extpri){.urgency = p.urgency, .inc = p.incremental};
+    (void) nghttp2_session_change_extpri_stream_priority(h->session, s->id, &priority, 0);
+}
+
 /* A head that is complete, or trailers. */
 static void
 on_headers(struct h2_conn *h, struct h2_stream *s, const nghttp2_frame *frame)
 {
+    bool whole = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+
     h->head_us = 0;
     if (!s)
         return;
-    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-        h2_stream_start(s, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
-    else
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+        h2_stream_start(s, whole);
+        set_priority(h, s);
+    } else if (whole) {
         h2_body_end(s);
+    } else {
+        h2_body_refuse(s);
+    }
 }
 
 static int
@@ -242,7 +252,6 @@ make_callbacks(void)
         return NULL;
     nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(c, on_header);
-    nghttp2_session_callbacks_set_on_invalid_header_callback(c, on_invalid_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
     nghttp2_session_callbacks_set_on_frame_send_callback(c, on_sent);
@@ -263,6 +272,7 @@ make_options(const struct h2_options *o)
 
     if (nghttp2_option_new(&option) != 0)
         return NULL;
+    nghttp2_option_set_no_http_messaging(option, 1);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_builtin_recv_extension_type(option, NGHTTP2_PRIORITY_UPDATE);

@@ -179,7 +179,7 @@ h2_stream_start(struct h2_stream *s, bool whole)
 {
     struct h2_conn *h = s->conn;
     uint64_t most = (uint64_t) h->client->listener->config->requests;
-    enum h2_fault fault = h2_head_end(&s->head);
+    enum h2_fault fault = h2_head_end(&s->head, whole);
 
     s->whole = whole;
     if (fault != H2_OK && h2_fault_status(fault) == 0) {

@@ -145,7 +145,11 @@ add_field(struct h2_head *h, struct slice name, struct slice value)
     if (!is_lower_token(name, id))
         return H2_BAD_FIELD_NAME;
     fault = judge_field(h, id, value);
-    return fault == H2_OK ? append(&h->fields, id, name, value) : fault;
+    if (fault == H2_OK)
+        fault = append(&h->fields, id, name, value);
+    if (fault == H2_OK && id == FIELD_OTHER && slice_eq(name, SLICE("priority")))
+        h->priority = h->fields.at[h->fields.n - 1].value;
+    return fault;
 }
 
 void
@@ -195,6 +199,8 @@ judge_connect(const struct h2_head *h)
 
     if (extended != slice_is_present(h->scheme) || extended != slice_is_present(h->path))
         return H2_BAD_CONNECT;
+    if (h->has_length)
+        return H2_BAD_CONTENT_LENGTH; /* what follows is no content (RFC 9110 9.3.6) */
     if (!slice_is_present(h->authority))
         return H2_MISSING_PSEUDO_FIELD;
     if (!extended)
@@ -265,10 +271,12 @@ join_cookies(struct fields *f)
 }
 
 enum h2_fault
-h2_head_end(struct h2_head *h)
+h2_head_end(struct h2_head *h, bool bodiless)
 {
     if (h->fault == H2_OK)
         h->fault = judge(h);
+    if (h->fault == H2_OK && bodiless && h->has_length && h->length)
+        h->fault = H2_BAD_CONTENT_LENGTH;
     if (h->fault == H2_OK)
         h->fault = join_cookies(&h->fields);
     return h->fault;

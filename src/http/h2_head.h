@@ -25,7 +25,7 @@
     X(H2_BAD_FIELD_VALUE, 0, "a control byte in a field value, or a blank at its ends")           \
     X(H2_CONNECTION_FIELD, 0, "a field that belongs to a connection of HTTP/1")                   \
     X(H2_BAD_TE, 0, "TE with anything but trailers")                                              \
-    X(H2_BAD_CONTENT_LENGTH, 0, "Content-Length is not a number, or repeated")                    \
+    X(H2_BAD_CONTENT_LENGTH, 0, "Content-Length is not a number, repeated, or not what came")     \
     X(H2_BAD_TRAILER, 0, "a field that must not be in trailers")                                  \
     X(H2_BAD_CONNECT, 0, "CONNECT with pseudo-fields that do not go with it")                     \
     X(H2_UNKNOWN_PROTOCOL, 501, "extended CONNECT to something else than a WebSocket")            \
@@ -57,6 +57,7 @@ struct h2_head {
     struct fields fields; /* with a Host that is what :authority says */
     bool          has_length;
     uint64_t      length;
+    struct slice  priority; /* the Priority field; absent: none */
     size_t        list_bytes; /* so far, also behind the limit */
     enum h2_fault fault;      /* the first one */
     struct h2_limits limits;
@@ -65,8 +66,9 @@ struct h2_head {
 void h2_head_init(struct h2_head *h, const struct h2_limits *limits, struct arena *arena);
 /* The next field, which is copied.  After a fault only the size is counted. */
 void h2_head_add(struct h2_head *h, struct slice name, struct slice value);
-/* All are there: what do they say together?  Afterwards crumbs of Cookie are one field. */
-enum h2_fault h2_head_end(struct h2_head *h);
+/* All are there: what do they say together?  Afterwards crumbs of Cookie are one field.  bodiless: no
+ * content follows. */
+enum h2_fault h2_head_end(struct h2_head *h, bool bodiless);
 
 /* A field of the trailer section; `trailers` is initialised. */
 enum h2_fault h2_trailer_add(struct fields *trailers, struct slice name, struct slice value);

@@ -39,18 +39,37 @@ with(const char *name, const char *value)
 {
     begin_get();
     add(name, value);
-    return h2_head_end(&head);
+    return h2_head_end(&head, false);
 }
 
 TEST(a_request_is_read)
 {
     begin_get();
     add("user-agent", "test");
-    EXPECT_EQ(h2_head_end(&head), H2_OK);
+    EXPECT_EQ(h2_head_end(&head, false), H2_OK);
     EXPECT_EQ(head.method, METHOD_GET);
     EXPECT_STR(head.path, "/x?y");
     EXPECT_STR(fields_value(&head.fields, FIELD_HOST), "example.com");
     EXPECT_STR(head.fields.at[0].name, "User-Agent");
+}
+
+TEST(content_that_was_announced_must_come)
+{
+    begin_get();
+    add("content-length", "3");
+    EXPECT_EQ(h2_head_end(&head, true), H2_BAD_CONTENT_LENGTH);
+    begin_get();
+    add("content-length", "0");
+    EXPECT_EQ(h2_head_end(&head, true), H2_OK);
+}
+
+TEST(the_priority_is_kept)
+{
+    begin_get();
+    EXPECT(!slice_is_present(head.priority));
+    add("priority", "u=1");
+    EXPECT_EQ(h2_head_end(&head, true), H2_OK);
+    EXPECT_STR(head.priority, "u=1");
 }
 
 TEST(what_it_was_made_of_may_go)
@@ -61,7 +80,7 @@ TEST(what_it_was_made_of_may_go)
     add(name, value);
     memset(name, '!', sizeof(name) - 1);
     memset(value, '!', sizeof(value) - 1);
-    EXPECT_EQ(h2_head_end(&head), H2_OK);
+    EXPECT_EQ(h2_head_end(&head, false), H2_OK);
     EXPECT_STR(head.fields.at[0].name, "x-mine");
     EXPECT_STR(head.fields.at[0].value, "123");
 }
@@ -114,7 +133,7 @@ TEST(content_length_stands_once)
     begin_get();
     add("content-length", "5");
     add("content-length", "5");
-    EXPECT_EQ(h2_head_end(&head), H2_BAD_CONTENT_LENGTH);
+    EXPECT_EQ(h2_head_end(&head, false), H2_BAD_CONTENT_LENGTH);
 }
 
 TEST(a_pseudo_field_behind_a_field)
@@ -123,7 +142,7 @@ TEST(a_pseudo_field_behind_a_field)
     add(":method", "GET");
     add("x", "y");
     add(":path", "/");
-    EXPECT_EQ(h2_head_end(&head), H2_BAD_PSEUDO_FIELD);
+    EXPECT_EQ(h2_head_end(&head, false), H2_BAD_PSEUDO_FIELD);
 }
 
 TEST(each_pseudo_field_is_needed)
@@ -136,7 +155,7 @@ TEST(each_pseudo_field_is_needed)
         for (size_t i = 0; i < countof(all); i++)
             if (i != left_out)
                 add(all[i][0], all[i][1]);
-        EXPECT_EQ(h2_head_end(&head), H2_MISSING_PSEUDO_FIELD);
+        EXPECT_EQ(h2_head_end(&head, false), H2_MISSING_PSEUDO_FIELD);
     }
 }
 
@@ -147,7 +166,7 @@ TEST(host_may_stand_for_authority)
     add(":scheme", "http");
     add(":path", "/");
     add("host", "h:80");
-    EXPECT_EQ(h2_head_end(&head), H2_OK);
+    EXPECT_EQ(h2_head_end(&head, false), H2_OK);
     EXPECT_STR(head.authority, "h:80");
 }
 
@@ -159,7 +178,7 @@ target(const char *method, const char *path)
     add(":scheme", "http");
     add(":authority", "h");
     add(":path", path);
-    return h2_head_end(&head);
+    return h2_head_end(&head, false);
 }
 
 TEST(targets)
@@ -187,7 +206,7 @@ connect_to(const char *authority, const char *scheme, const char *path, const ch
         add(":path", path);
     if (protocol)
         add(":protocol", protocol);
-    return h2_head_end(&head);
+    return h2_head_end(&head, false);
 }
 
 TEST(connect_plain_and_extended)
@@ -210,7 +229,7 @@ TEST(crumbs_of_cookies_are_joined_where_the_first_was)
     add("b", "2");
     add("cookie", "y=2");
     add("cookie", "z=3");
-    EXPECT_EQ(h2_head_end(&head), H2_OK);
+    EXPECT_EQ(h2_head_end(&head, false), H2_OK);
     EXPECT_EQ(head.fields.n, 4);
     EXPECT_STR(head.fields.at[1].value, "x=1; y=2; z=3");
     EXPECT_STR(head.fields.at[2].name, "b");
@@ -232,7 +251,7 @@ TEST(limits_have_an_answer)
     begin_get();
     for (int i = 0; i < 10; i++)
         add("x", "y");
-    EXPECT_EQ(h2_head_end(&head), H2_TOO_MANY_FIELDS);
+    EXPECT_EQ(h2_head_end(&head, false), H2_TOO_MANY_FIELDS);
 }
 
 TEST(the_first_fault_stays_and_the_size_is_counted_on)

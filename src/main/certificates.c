@@ -66,24 +66,57 @@ concerns(const struct route *r, const struct listener_config *l)
            (r->scheme.n == 0 || slice_eq_nocase(r->scheme, SLICE("https")));
 }
 
+static bool
+has_host(const struct app *a, const struct listener_config *l, struct slice name)
+{
+    const struct route *r = a->settings->routes.at;
+
+    for (size_t i = 0; i < a->settings->routes.n; i++)
+        for (size_t j = 0; concerns(&r[i], l) && j < r[i].hosts.n; j++)
+            if (!name.n || slice_eq_nocase(((const struct slice *) r[i].hosts.at)[j], name))
+                return true;
+    return false;
+}
+
+static void
+check_listener(const struct app *a, const struct listener_config *l, struct config_report *report)
+{
+    const struct acme_config *acme = l->tls->acme;
+
+    if (!acme->names.n && !acme->on_demand.n && !has_host(a, l, SLICE("")))
+        config_report_add(report, CONFIG_WARNING, config_where_object(a->snapshot.config, acme),
+                          "name hosts in routes, or under `names` or `on_demand`",
+                          "no certificate will be got: no route of this listener names a host");
+    if (l->tls->preset.n && !tls_store_has(l->tls->fixed, l->tls->preset) &&
+        !has_host(a, l, l->tls->preset))
+        config_report_add(report, CONFIG_WARNING,
+                          config_where(a->snapshot.config, &l->tls->preset),
+                          "name a host of a route, or of a certificate",
+                          "no certificate is for `%.*s`", SLICE_ARG(l->tls->preset));
+}
+
 void
 certificates_check(const struct app *a, struct config_report *report)
 {
     const struct listener_config *l = a->snapshot.listeners.at;
-    const struct route *r = a->settings->routes.at;
 
-    for (size_t i = 0; i < a->snapshot.listeners.n; i++) {
-        const struct acme_config *acme = l[i].tls ? l[i].tls->acme : NULL;
-        bool good = !acme || acme->names.n || acme->on_demand.n;
+    for (size_t i = 0; i < a->snapshot.listeners.n; i++)
+        if (l[i].tls && l[i].tls->acme)
+            check_listener(a, &l[i], report);
+}
 
-        for (size_t j = 0; j < a->settings->routes.n && !good; j++)
-            good = r[j].hosts.n && concerns(&r[j], &l[i]);
-        if (!good)
-            config_report_add(report, CONFIG_WARNING,
-                              config_where_object(a->snapshot.config, acme),
-                              "name hosts in routes, or under `names` or `on_demand`",
-                              "no certificate will be got: no route of this listener names a host");
-    }
+/* The name that `default:` asks for comes first: the first one is shown to clients that ask for
+ * none. */
+static void
+put_default_first(struct slice *hosts, size_t n, struct slice preset)
+{
+    for (size_t i = 1; i < n; i++)
+        if (slice_eq_nocase(hosts[i], preset)) {
+            struct slice first = hosts[0];
+
+            hosts[0] = hosts[i];
+            hosts[i] = first;
+        }
 }
 
 /* All hosts that requests of this listener are routed by. */
@@ -104,10 +137,13 @@ collect(const struct app *a, const struct listener_config *l, struct acme_follow
         .server = l->tls->server,
         .fixed = l->tls->fixed,
         .hosts = hosts,
+        .n_hosts = n,
     };
+    n = 0;
     for (size_t i = 0; i < a->settings->routes.n; i++)
         for (size_t j = 0; concerns(&r[i], l) && j < r[i].hosts.n; j++)
-            hosts[f->n_hosts++] = ((const struct slice *) r[i].hosts.at)[j];
+            hosts[n++] = ((const struct slice *) r[i].hosts.at)[j];
+    put_default_first(hosts, n, l->tls->preset);
     return true;
 }
 

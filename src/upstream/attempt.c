@@ -311,7 +311,8 @@ relay_attempt(struct relay *r, struct server *s, bool last, struct failure *f)
         r->response_us = limit_us;
     if (attempt_once(r, s, false, f))
         return true;
-    if (!r->reused || f->reason != REASON_SERVER_RESET)
+    /* Many share a connection; who is turned away by one (RFC 9113 8.7) tries the next. */
+    if (f->reason != REASON_SERVER_RESET || (!r->reused && !(r->shared && f->unseen)))
         return false;
     if (!r->shared)
         server_learn_idle(s, r->idle_us);

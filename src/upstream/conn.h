@@ -39,6 +39,8 @@ struct line_waiter {
 struct line_waiter line_waiter_of(const struct server_want *want);
 /* The first in line of this worker that can use a connection of HTTP/2; taken out. */
 struct line_waiter *line_next_here(struct server *s);
+/* The first in line is of another worker. */
+bool line_is_led_elsewhere(struct server *s);
 /* On the waiter's own worker. */
 void line_serve(struct line_waiter *w, struct server_conn *c);
 /* To the first in line, if there is one.  False: nobody wanted it, it is still the caller's. */

@@ -128,6 +128,8 @@ h2_call_begin(struct h2_call *call, struct server_conn *c, struct arena *arena,
         .arena = arena,
         .moved_us = loop_now_us(),
         .out_ended = !request->has_body,
+        .sent_before = c->sock.sent,
+        .refused = true, /* until it is begun */
     };
     list_init(&call->in_link);
     if (link->over || link->leaving)
@@ -140,6 +142,7 @@ h2_call_begin(struct h2_call *call, struct server_conn *c, struct arena *arena,
                                       request->has_body ? &source : NULL, call);
     if (call->id < 0)
         return ERR_NO_MEMORY;
+    call->refused = false;
     call->link = link;
     list_append(&link->calls, &call->in_link);
     link->streams++;

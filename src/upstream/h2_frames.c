@@ -9,9 +9,16 @@
 
 #include "base/check.h"
 #include "observe/log.h"
+#include "upstream/conn.h"
 #include "upstream/relay.h"
 
-enum { FIRST_ROOM = 16, FIELD_OVERHEAD = 32, HEADER_TABLE = 4096 };
+enum {
+    FIRST_ROOM = 16,
+    FIELD_OVERHEAD = 32,
+    HEADER_TABLE = 4096,
+    INTERIMS_MAX = 32,  /* 1xx of one answer */
+    FIRST_STREAMS = 100 /* before a server has ever said how many (RFC 9113 6.5.2: not fewer) */
+};
 
 static struct h2_call *
 call_of(nghttp2_session *session, int32_t id)
@@ -106,20 +113,6 @@ on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, const ui
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
-static enum h1_framing
-framing_of(struct h1_head *head, bool ended)
-{
-    struct slice length = fields_value(&head->fields, FIELD_CONTENT_LENGTH);
-    uint64_t n;
-
-    if (ended)
-        return H1_NO_BODY;
-    if (!slice_is_present(length) || !slice_to_u64(length, INT64_MAX, &n))
-        return H1_CHUNKED;
-    head->length = n;
-    return H1_LENGTH;
-}
-
 /* RFC 9110 6.5.1 */
 static int
 on_trailers(nghttp2_session *session, struct h2_call *call)
@@ -130,22 +123,29 @@ on_trailers(nghttp2_session *session, struct h2_call *call)
     return reset(session, call, NGHTTP2_PROTOCOL_ERROR, h1_fault_words(H1_BAD_TRAILER));
 }
 
+/* One that was not taken yet is replaced; however many there are, their memory stays until the
+ * end. */
 static int
-on_head(nghttp2_session *session, struct h2_call *call, bool ended)
+on_interim(nghttp2_session *session, struct h2_call *call)
 {
-    struct h1_head *head = &call->gathered;
+    call->interim = call->gathered;
+    call->has_interim = true;
+    if (++call->interims <= INTERIMS_MAX)
+        return 0;
+    call->malformed = true;
+    return reset(session, call, NGHTTP2_ENHANCE_YOUR_CALM, "too many informational responses");
+}
 
+static int
+on_head(nghttp2_session *session, struct h2_call *call)
+{
     if (call->too_large)
         return 0;
     if (call->has_head)
         return on_trailers(session, call);
-    if (head->status < 200) {
-        call->interim = *head;
-        call->has_interim = true;
-        return 0;
-    }
-    head->framing = framing_of(head, ended);
-    call->head = *head;
+    if (call->gathered.status < 200)
+        return on_interim(session, call);
+    call->head = call->gathered;
     call->has_head = true;
     return 0;
 }
@@ -179,10 +179,14 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 
     if (frame->hd.type == NGHTTP2_GOAWAY)
         h2_link_leave(link);
+    if (frame->hd.type == NGHTTP2_SETTINGS && !(frame->hd.flags & NGHTTP2_FLAG_ACK))
+        h2_link_settings(link);
+    if (call && frame->hd.type == NGHTTP2_RST_STREAM && !call->why)
+        call->why = nghttp2_http2_strerror(frame->rst_stream.error_code); /* the server's own word */
     if (!call || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
         return 0;
     if (frame->hd.type == NGHTTP2_HEADERS)
-        rv = on_head(session, call, ended);
+        rv = on_head(session, call);
     call->ended = call->ended || (ended && !call->why);
     h2_call_wake(call);
     return rv;
@@ -194,19 +198,22 @@ on_close(nghttp2_session *session, int32_t id, uint32_t code, void *arg)
     struct h2_call *call = call_of(session, id);
     struct h2_link *link = arg;
 
+    if (id % 2 == 0)
+        return 0; /* pushed before the server knew that we want none; nobody has counted it */
     link->streams--;
     if (call) {
         call->refused = code == NGHTTP2_REFUSED_STREAM && !call->has_head;
         call->malformed = call->malformed || (code == NGHTTP2_PROTOCOL_ERROR && !call->why);
         if (!call->why && code != NGHTTP2_NO_ERROR)
-            call->why = nghttp2_http2_strerror(code);
+            call->why = call->malformed ? "against the rules of HTTP/2"
+                                        : nghttp2_http2_strerror(code);
         h2_call_close(call);
     }
     h2_link_freed(link);
     return 0;
 }
 
-/* A request that never left: GOAWAY came first. */
+/* A request that never left: GOAWAY came first, or it is not wanted any more. */
 static int
 on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int error, void *arg)
 {
@@ -225,6 +232,7 @@ on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int error, voi
         call->refused = true;
         h2_call_close(call);
     }
+    h2_link_freed(link);
     return 0;
 }
 
@@ -284,10 +292,12 @@ h2_frames_session(struct h2_link *link, uint32_t window)
     nghttp2_session_callbacks *callbacks = make_callbacks();
     nghttp2_session *session = NULL;
     nghttp2_option *option = NULL;
+    uint32_t known = pool_of(link->conn->server)->streams;
 
     if (callbacks && nghttp2_option_new(&option) == 0) {
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_no_closed_streams(option, 1);
+        nghttp2_option_set_peer_max_concurrent_streams(option, known ? known : FIRST_STREAMS);
         if (nghttp2_session_client_new2(&session, callbacks, link, option) == 0 &&
             submit_settings(session, link, window) != 0) {
             nghttp2_session_del(session);

@@ -17,6 +17,7 @@ enum {
     WINDOW_BYTES = 128 * 1024, /* unread bytes of one answer */
     READS_MAX = 8,             /* buffers in a row, before others get their turn */
     SEND_US = 30000000,        /* a server that takes nothing for so long is lost */
+    TURN_US = 50000,           /* before other workers have theirs, where connections are limited */
     NO_FIBER_US = 100000,
 };
 
@@ -35,8 +36,10 @@ h2_link_has_room(const struct h2_link *link)
 {
     uint32_t theirs = nghttp2_session_get_remote_settings(link->session,
                                                           NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    uint32_t taken = link->streams + link->promised;
 
-    return !link->leaving && !link->over && link->streams < link->most && link->streams < theirs &&
+    return !link->leaving && !link->over && taken < link->most && taken < theirs &&
+           (!link->max_requests || link->conn->requests + link->promised < link->max_requests) &&
            nghttp2_session_check_request_allowed(link->session);
 }
 
@@ -53,9 +56,23 @@ h2_link_leave(struct h2_link *link)
     h2_link_wake(link);
 }
 
+/* The connection is gone: what of it concerns a call.  Orderly: the server's end has come, and with
+ * it the acknowledgement of all that its kernel had received. */
+static void
+tell(const struct h2_link *link, struct h2_call *call, bool orderly)
+{
+    if (link->broken && !call->why) {
+        call->malformed = true;
+        call->why = "against the rules of HTTP/2";
+    }
+    call->refused = !nghttp2_session_find_stream(link->session, call->id) ||
+                    (orderly && server_conn_unseen(link->conn, call->sent_before));
+    h2_call_close(call);
+}
+
 /* Everybody on it hears that it is gone. */
 static void
-lose(struct h2_link *link)
+lose(struct h2_link *link, bool orderly)
 {
     struct list *at;
 
@@ -67,7 +84,7 @@ lose(struct h2_link *link)
     link->over = true;
     io_cancel(&link->readable);
     while ((at = list_pop(&link->calls)))
-        h2_call_close(list_entry(at, struct h2_call, in_link));
+        tell(link, list_entry(at, struct h2_call, in_link), orderly);
     /* Last, because the writer may run at once, and end it. */
     if (!link->writer)
         h2_link_wake(link);
@@ -91,14 +108,14 @@ end(struct h2_link *link)
 static void
 settle(struct h2_link *link)
 {
-    if (!link->over && link->leaving && link->streams == 0) {
-        if (link->goodbye) {
-            lose(link);
-        } else {
-            link->goodbye = true;
-            (void) nghttp2_session_terminate_session(link->session, NGHTTP2_NO_ERROR);
-            h2_link_wake(link);
-        }
+    if (!link->over && link->leaving && link->streams == 0 && !link->goodbye) {
+        link->goodbye = true;
+        (void) nghttp2_session_terminate_session(link->session, NGHTTP2_NO_ERROR);
+        h2_link_wake(link);
+    } else if (!link->over && !nghttp2_session_want_read(link->session) &&
+               !nghttp2_session_want_write(link->session)) {
+        lose(link, false); /* our goodbye has left; streams that a broken connection still has
+                            * would wait for ever */
     }
     if (link->over && !link->reading && !link->writer && !link->promised)
         end(link);
@@ -127,21 +144,42 @@ on_idle_timeout(struct timer *t)
     h2_link_leave(container_of(t, struct server_conn, idle)->h2);
 }
 
+static void
+rest(struct h2_link *link)
+{
+    struct server_conn *c = link->conn;
+
+    c->idle_since_us = loop_now_us();
+    c->idle.fire = on_idle_timeout;
+    timer_set(&loop_self()->timers, &c->idle, c->idle_since_us + link->idle_us);
+}
+
 void
 h2_link_freed(struct h2_link *link)
 {
     struct server_conn *c = link->conn;
+    bool had_turn = link->streams == 0 || loop_now_us() >= c->made_us + TURN_US;
 
     if (link->leaving) {
         h2_link_wake(link);
-        return;
+    } else if (had_turn && line_is_led_elsewhere(c->server)) {
+        /* Its streams are of no use there, its place is. */
+        h2_link_leave(link);
+    } else {
+        if (link->streams == 0)
+            rest(link);
+        conn_share(c, 1);
     }
-    if (link->streams == 0) {
-        c->idle_since_us = loop_now_us();
-        c->idle.fire = on_idle_timeout;
-        timer_set(&loop_self()->timers, &c->idle, c->idle_since_us + link->idle_us);
-    }
-    conn_share(c, 1);
+}
+
+void
+h2_link_settings(struct h2_link *link)
+{
+    struct server_conn *c = link->conn;
+
+    pool_of(c->server)->streams = nghttp2_session_get_remote_settings(
+        link->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    conn_share(c, link->most);
 }
 
 /* ------------------------------------------------------------------ sending */
@@ -177,7 +215,7 @@ write_all(struct h2_link *link, char *buffer)
         if (more == 0)
             return;
         if (more < 0 || sock_send(&link->conn->sock, iov, 2, SEND_US) != OK)
-            lose(link);
+            lose(link, false);
     }
 }
 
@@ -191,7 +229,7 @@ run(void *arg)
         write_all(link, buffer);
         buffer_give(BUFFER_SMALL, buffer);
     } else {
-        lose(link);
+        lose(link, false);
     }
     link->writer = NULL;
     settle(link);
@@ -225,13 +263,20 @@ h2_link_wake(struct h2_link *link)
 static void
 feed(struct h2_link *link, const char *at, size_t n)
 {
+    ssize_t taken;
+
     link->heard_us = loop_now_us();
-    if (nghttp2_session_mem_recv(link->session, (const uint8_t *) at, n) < 0) {
-        lose(link);
+    taken = nghttp2_session_mem_recv(link->session, (const uint8_t *) at, n);
+    if (taken < 0) {
+        link->broken = taken != NGHTTP2_ERR_NOMEM;
+        lose(link, false);
         return;
     }
-    if (!nghttp2_session_want_read(link->session))
+    /* Not told to go, but done for: nghttp2 is about to say so (GOAWAY), then settle() ends it. */
+    if (!link->leaving && !nghttp2_session_check_request_allowed(link->session)) {
+        link->broken = true;
         h2_link_leave(link);
+    }
     if (nghttp2_session_want_write(link->session))
         h2_link_wake(link);
 }
@@ -244,7 +289,7 @@ on_readable(struct io *io)
     if (io->result == -ECANCELED)
         return;
     if (io->result < 0)
-        lose(link);
+        lose(link, false);
     else
         receive(link);
 }
@@ -264,7 +309,7 @@ receive_some(struct h2_link *link)
     if (n == IO_PENDING)
         return io_ready(sock, &link->readable, IO_READABLE, on_readable) >= 0;
     if (n <= 0)
-        lose(link);
+        lose(link, buffer && n == 0);
     return n > 0;
 }
 
@@ -289,7 +334,7 @@ receive(struct h2_link *link)
     if (link->over)
         h2_link_wake(link);
     else if (n == READS_MAX)
-        lose(link);
+        lose(link, false);
 }
 
 /* ------------------------------------------------------------------ beginning */
@@ -304,6 +349,7 @@ h2_link_start(struct server_conn *c, const struct connections_config *config)
     link->conn = c;
     link->idle_us = config->idle_timeout_us;
     link->most = (uint32_t) config->streams;
+    link->max_requests = (uint64_t) config->max_requests;
     link->heard_us = loop_now_us();
     list_init(&link->calls);
     link->session = h2_frames_session(link, WINDOW_BYTES);
@@ -313,8 +359,11 @@ h2_link_start(struct server_conn *c, const struct connections_config *config)
     }
     c->h2 = link;
     list_append(&pool_of(c->server)->shared, &c->link);
-    h2_link_freed(link);
-    conn_share(c, link->most - 1);
+    rest(link);
+    /* Who made it goes first. */
+    link->promised = 1;
+    conn_share(c, link->most);
+    link->promised--;
     h2_link_wake(link);
     receive(link);
     return true;

@@ -43,6 +43,7 @@ struct h2_call {
     size_t          head_bytes;
     struct h1_head  interim; /* a 1xx, until it is taken */
     bool            has_interim;
+    unsigned        interims; /* so far */
     struct h1_head  head;
     bool            has_head;
     struct h2_piece *first, *last;
@@ -56,9 +57,10 @@ struct h2_call {
     bool            deferred; /* nghttp2 waits to hear of more */
     bool            out_ended; /* our END_STREAM is on its way */
     uint64_t        moved_us; /* when bytes of it were last taken */
+    uint64_t        sent_before; /* by the connection, before it */
     /* Why it failed, when closed and not ended: */
     bool            closed;
-    bool            refused; /* the server has not looked at it (RFC 9113 8.7) */
+    bool            refused; /* the server has not looked at it (RFC 9113 8.7), or not got it */
     bool            too_large; /* its head */
     bool            malformed; /* what the server sent */
     const char     *why;     /* NULL: the connection broke */
@@ -120,6 +122,7 @@ struct h2_link {
     struct server_conn *conn;
     uint64_t            idle_us; /* how long it stays with nobody on it */
     uint32_t            most;    /* exchanges at a time */
+    uint64_t            max_requests; /* 0: no limit */
     struct list         calls;
     uint32_t            streams; /* not closed yet */
     struct io           readable;
@@ -127,7 +130,8 @@ struct h2_link {
     uint32_t            promised; /* to fibers that have not begun yet */
     bool                reading; /* a fiber that reads on is ready to run */
     bool                leaving, goodbye; /* no more may join; the server was told */
-    bool                over;    /* the connection is broken */
+    bool                broken;  /* the server broke the rules for connections (RFC 9113 5.4.1) */
+    bool                over;    /* nothing comes or goes any more */
     uint64_t            heard_us; /* when bytes last came */
 };
 
@@ -135,6 +139,8 @@ struct h2_link {
 void h2_link_wake(struct h2_link *link);
 /* A stream has been closed: there is room for another. */
 void h2_link_freed(struct h2_link *link);
+/* The server has said how many streams it takes. */
+void h2_link_settings(struct h2_link *link);
 /* NULL: out of memory. */
 nghttp2_session *h2_frames_session(struct h2_link *link, uint32_t window);
 /* Copies what has come of the body; false: out of memory. */

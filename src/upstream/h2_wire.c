@@ -150,10 +150,25 @@ fail_closed(struct relay *r, struct failure *f)
     if (call->too_large)
         return relay_fail(f, REASON_RESPONSE_HEAD_TOO_LARGE, ERR_MALFORMED, call->why);
     f->unseen = call->refused;
-    if (call->why && !call->refused)
-        return relay_fail(f, call->malformed ? REASON_RESPONSE_MALFORMED : REASON_SERVER_RESET,
-                          call->malformed ? ERR_MALFORMED : ERR_RESET, call->why);
+    if (call->malformed)
+        return relay_fail(f, REASON_RESPONSE_MALFORMED, ERR_MALFORMED, call->why);
     return relay_fail(f, REASON_SERVER_RESET, ERR_RESET, call->why);
+}
+
+/* Whether it has a body: when the end is here already, that is known for certain. */
+static enum h1_framing
+framing_of(const struct relay *r, uint64_t *length)
+{
+    const struct h2_call *call = &r->call;
+    struct slice told = fields_value(&call->head.fields, FIELD_CONTENT_LENGTH);
+    unsigned status = call->head.status;
+
+    if (r->x->request.method == METHOD_HEAD || status == 204 || status == 304 ||
+        (call->ended && !call->first && call->trailers.n == 0))
+        return H1_NO_BODY;
+    if (!slice_is_present(told) || !slice_to_u64(told, INT64_MAX, length))
+        return H1_CHUNKED;
+    return H1_LENGTH;
 }
 
 static bool
@@ -171,6 +186,7 @@ read_head(struct relay *r, uint64_t silence_us, struct failure *f)
         }
         if (call->has_head && !call->too_large) {
             r->head = call->head;
+            r->head.framing = framing_of(r, &r->head.length);
             return true;
         }
         if (call->closed || !call->link)

@@ -144,3 +144,25 @@ TEST(ranges_of_statuses)
     for (size_t i = 0; i < countof(bad); i++)
         EXPECT(!probe_status_range(slice_str(bad[i]), &r));
 }
+
+TEST(a_check_by_grpc_may_name_a_service)
+{
+    struct config *c = load("health: [{probe: grpc, service: shop.Cart, host: h:1}, {probe: grpc}]\n");
+    const struct health_config *h = c ? check_of(c, 0) : NULL;
+
+    EXPECT(h != NULL);
+    EXPECT(probe_kinds[h->kind] == &probe_grpc);
+    EXPECT_STR(h->service, "shop.Cart");
+    EXPECT(!slice_is_present(check_of(c, 1)->service));
+    EXPECT_EQ(h->rise, 2);
+    EXPECT_EQ(h->fall, 3);
+    unload(c);
+    EXPECT(load("health: {service: shop.Cart}\n") == NULL);
+    EXPECT(slice_search(text_slice(&said), SLICE("a check by `http` has no `service`")) !=
+           SLICE_NOT_FOUND);
+    unload(NULL);
+    EXPECT(load("health: {probe: grpc, path: /x}\n") == NULL);
+    unload(NULL);
+    EXPECT(load("health: {probe: grpc, host: \"a b\"}\n") == NULL);
+    unload(NULL);
+}

@@ -95,6 +95,21 @@ line_next_here(struct server *s)
     return found;
 }
 
+bool
+line_is_led_elsewhere(struct server *s)
+{
+    bool elsewhere;
+
+    if (atomic_load(&s->line.n) == 0)
+        return false;
+    pthread_mutex_lock(&s->line.lock);
+    elsewhere = !list_is_empty(&s->line.waiting) &&
+                list_entry(s->line.waiting.next, struct line_waiter, link)->worker !=
+                    loop_self()->number;
+    pthread_mutex_unlock(&s->line.lock);
+    return elsewhere;
+}
+
 /* A waiter of any worker gets the connection, or the place when c is NULL.  False: out of memory;
  * then it gets nothing, and the caller keeps what it has. */
 static bool

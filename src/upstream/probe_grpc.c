@@ -238,7 +238,7 @@ read_reply(struct slice reply, uint64_t *status)
         return false;
     reply = slice_from(reply, PREFIX);
     while (reply.n) {
-        uint64_t key, value;
+        uint64_t key, value = 0;
 
         if (!take_varint(&reply, &key) || !take_value(&reply, key & 7, &value))
             return false;
@@ -305,7 +305,7 @@ hear(struct asking *a)
     if (n < 0)
         probe_fail(a->answer, "malformed answer: %s", nghttp2_strerror((int) n));
     else if (!a->closed && !nghttp2_session_want_read(a->session))
-        probe_fail(a->answer, "malformed answer, or the server ended the connection");
+        probe_fail(a->answer, "the server does not speak HTTP/2, or ended the connection");
     else
         return true;
     return false;

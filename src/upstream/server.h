@@ -42,6 +42,7 @@ struct server_pool {
     uint32_t         wanting; /* exchanges that have patience */
     uint32_t         warming; /* to be opened beforehand, under way */
     bool             speaks_h2; /* the last connection does */
+    uint32_t         streams; /* of HTTP/2, that the server takes at a time; 0: not known yet */
     struct tls_session_slot session; /* of TLS, for the next one */
     const struct upstream_config *warmth; /* wants some open beforehand; NULL: not */
     struct config                *warmth_owner; /* a reference */

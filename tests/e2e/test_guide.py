@@ -3,15 +3,21 @@
 The guide on servers never lies: each of its examples is a whole configuration without a warning that, with
 free addresses put in, answers; and what it shows of `maitred explain` is what that says.
 """
+import atexit
+import functools
 import os
 import re
 import shlex
+import shutil
 
 import pytest
 
 from support import mmdb
+from support.certs import Authority
 from support.client import get
+from support.daemons import nginx
 from support.maitred import ROOT, Maitred, command
+from support.maitred import folder as new_folder
 from support.wait import eventually
 
 GUIDE = os.path.join(ROOT, "docs", "guide")
@@ -34,6 +40,8 @@ def furnished(folder, text):
     mmdb.write(f"{folder}/places.mmdb", {"192.0.2.0/24": mmdb.place(53.3, -6.3)})
     with open(f"{folder}/sticky.key", "w") as file:
         file.write("0123456789abcdef0123456789abcdef")
+    if "internal-ca.pem" in text:
+        shutil.copy(authority().root_path, f"{folder}/internal-ca.pem")
     os.chmod(folder, 0o755)
     return text.replace(DATABASE, f"{folder}/places.mmdb")
 
@@ -42,6 +50,23 @@ def relocated(text, origin):
     """With a free address to listen on, our origin for all servers, and the log in the proxy's folder."""
     text = text.replace('listeners: [":8080"]', 'listeners: ["@listen@"]').replace("/var/log/maitred/", "@dir@/")
     return re.sub(r"10\.\d+\.\d+\.\d+:\d+|app\.internal:8080|unix:/run/app\.sock", origin.address, text)
+
+
+@functools.lru_cache
+def authority():
+    """Who has issued the certificates of servers that speak TLS."""
+    made = new_folder()
+    atexit.register(shutil.rmtree, made, True)
+    return Authority(made)
+
+
+def server_for(stage, text):
+    """What the example's servers are: they speak TLS where it says so."""
+    if "internal-ca.pem" not in text:
+        return stage.origin()
+    made = authority().issue("server", names=["app.internal"])
+    return stage.use(nginx(f"ssl_certificate {made.chain}; ssl_certificate_key {made.key};"
+                           "location / { return 200 ok; }", listen="ssl http2"))
 
 
 def saved(folder, text):
@@ -63,7 +88,7 @@ def test_an_example_is_valid(stage, number):
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_an_example_answers(stage, number):
-    origin, proxy = stage.origin(), Maitred(start=False)
+    origin, proxy = server_for(stage, EXAMPLES[number]), Maitred(start=False)
     with stage.use(proxy):
         proxy.write(relocated(furnished(proxy.dir, EXAMPLES[number]), origin))
         proxy.start()

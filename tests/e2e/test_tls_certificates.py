@@ -9,7 +9,7 @@ import pytest
 
 from support.certs import Authority, openssl, write
 from support.maitred import Maitred, command, site
-from support.tls import HTTP1, SecureClient, connect, context
+from support.tls import HTTP1, SecureClient, connect, context, s_client
 from support.wait import eventually, seconds, volume
 
 HELLO = [{"use": [{"respond": {"status": 200, "text": "hello"}}]}]
@@ -254,3 +254,64 @@ def test_a_reload_keeps_watching(stage, ca, folder):
         proxy.reload(text)
     put(folder, new, "site")
     eventually(lambda: int(shown(proxy.address, "site.test", ca), 16) == int(new.serial, 16))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to drop")
+def test_a_folder_that_only_root_may_read(stage, ca, folder):
+    """It is outside of the configuration's folder; the supervisor reads it for the worker, at every change."""
+    old, new, added = (ca.issue(n, names) for n, names in (
+        ("rooted", ["site.test"]), ("rooted-new", ["site.test"]), ("rooted-more", ["more.test"])))
+
+    def put_closed(cert, name):
+        put(folder, cert, name)
+        os.chmod(f"{folder}/{name}.pem", 0o600)
+
+    put_closed(old, "site")
+    os.chmod(folder, 0o700)
+    text = site(routes=HELLO, listener=secure(folder=folder))
+    proxy = stage.run(text)
+
+    def is_shown(name, cert):
+        return int(shown(proxy.address, name, ca), 16) == int(cert.serial, 16)
+
+    assert is_shown("site.test", old)
+    put_closed(new, "site")
+    eventually(lambda: is_shown("site.test", new))
+    proxy.reload(text)
+    put_closed(added, "more")
+    eventually(lambda: is_shown("more.test", added))
+    put_closed(old, "site")
+    eventually(lambda: is_shown("site.test", old))
+    assert is_shown("more.test", added)
+
+
+# ------------------------------------------------------------------ OCSP
+
+
+def status_of(proxy, name):
+    return s_client(proxy.address, "-servername", name, "-status")
+
+
+def test_a_folder_holds_responses_to_staple(stage, ca, folder):
+    cert = ca.issue("stapled", ["stapled.test"])
+    put(folder, cert)
+    proxy = stage.proxy(routes=HELLO, listener=secure(folder=folder))
+    assert "OCSP response: no response sent" in status_of(proxy, "stapled.test")
+    shutil.copy(ca.ocsp(cert), f"{folder}/stapled.ocsp")
+    os.chmod(f"{folder}/stapled.ocsp", 0o644)
+    eventually(lambda: "Cert Status: good" in status_of(proxy, "stapled.test"))
+
+
+def test_responses_that_are_of_no_use(stage, ca):
+    cert, other = ca.issue("checked", ["checked.test"]), ca.issue("else", ["else.test"])
+
+    def entry(response):
+        return secure([{"certificate": cert.chain, "key": cert.key, "ocsp": response}])
+
+    assert "the OCSP response is for another certificate" in complaint(stage, entry(ca.ocsp(other)))
+    assert "the OCSP response cannot be read" in complaint(stage, entry(cert.chain))
+    for response, words in ((ca.expired_ocsp(cert), "the OCSP response has expired; it is not stapled"),
+                            (ca.ocsp(cert, revoked=True), "the OCSP response says `revoked`; it is not stapled")):
+        proxy = stage.proxy(routes=HELLO, listener=entry(response))
+        assert words in proxy.stderr
+        assert "OCSP response: no response sent" in status_of(proxy, "checked.test")

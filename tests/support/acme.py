@@ -66,8 +66,9 @@ def _trusting():
 class Pebble:
     """The authority.  Its ports stay the same when it is stopped and started again; all else is forgotten."""
 
-    def __init__(self, folder, dns=None, reject=0, validity=None, eab=False, start=True):
-        self.folder, self.dns, self.reject, self.validity, self.eab = folder, dns, reject, validity, eab
+    def __init__(self, folder, dns=None, reject=0, reuse=0, validity=None, eab=False, start=True):
+        self.folder, self.dns, self.validity, self.eab = folder, dns, validity, eab
+        self.percent = {"PEBBLE_WFE_NONCEREJECT": str(reject), "PEBBLE_AUTHZREUSE": str(reuse)}
         self.port, self.management = free_port(), free_port()
         self.http_port, self.tls_port = free_port(), free_port()
         self.ca = _server_files()[0]
@@ -89,8 +90,7 @@ class Pebble:
         path = os.path.join(self.folder, "pebble.json")
         with open(path, "w") as file:
             json.dump(config, file)
-        env = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": str(self.reject),
-               "PEBBLE_AUTHZREUSE": "0"}
+        env = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", **self.percent}
         with open(self.log_path, "ab") as log:
             self.popen = subprocess.Popen(
                 ["pebble", "-config", path, "-dnsserver", self.dns.address if self.dns else "127.0.0.1:1"],

@@ -117,13 +117,32 @@ class Authority:
         made.join(f"{name}.pem", made.leaf, self.middle.leaf)
         return made
 
-    def ocsp(self, cert):
-        """A response that says `good`, signed by the issuer (DER)."""
+    def ocsp(self, cert, revoked=False):
+        """A response that says `good` or `revoked`, signed by the issuer (DER)."""
         index = self._path(f"{cert.name}-ocsp-index")
-        request, answer = self._path(f"{cert.name}.req"), self._path(f"{cert.name}.ocsp")
-        write(index, f"V\t331231235959Z\t\t{cert.serial}\tunknown\t/CN=x\n")
+        request, answer = self._path(f"{cert.name}.req"), self._path(f"{cert.name}-{revoked}.ocsp")
+        write(index, f"{'R' if revoked else 'V'}\t331231235959Z\t{'200101000000Z' if revoked else ''}\t{cert.serial}\t"
+                     "unknown\t/CN=x\n")
         openssl("ocsp", "-issuer", self.middle.leaf, "-cert", cert.leaf, "-reqout", request)
         openssl("ocsp", "-index", index, "-CA", self.middle.leaf, "-rsigner", self.middle.leaf, "-rkey",
                 self.middle.key, "-reqin", request, "-respout", answer, "-ndays", "5")
         os.chmod(answer, 0o644)
         return answer
+
+    def expired_ocsp(self, cert):
+        """A response that was good until yesterday; the openssl command makes none."""
+        from cryptography import x509  # pylint: disable=import-outside-toplevel
+        from cryptography.hazmat.primitives import hashes, serialization  # pylint: disable=import-outside-toplevel
+        from cryptography.x509 import ocsp  # pylint: disable=import-outside-toplevel
+
+        leaf, issuer = (x509.load_pem_x509_certificate(read(path).encode()) for path in (cert.leaf, self.middle.leaf))
+        key = serialization.load_pem_private_key(read(self.middle.key).encode(), None)
+        now, day = datetime.datetime.utcnow(), datetime.timedelta(days=1)
+        response = ocsp.OCSPResponseBuilder().add_response(
+            leaf, issuer, hashes.SHA1(), ocsp.OCSPCertStatus.GOOD, now - 3 * day, now - day, None, None).responder_id(
+                ocsp.OCSPResponderEncoding.HASH, issuer).sign(key, hashes.SHA256())
+        path = self._path(f"{cert.name}-expired.ocsp")
+        with open(path, "wb") as file:
+            file.write(response.public_bytes(serialization.Encoding.DER))
+        os.chmod(path, 0o644)
+        return path

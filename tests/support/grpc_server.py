@@ -189,7 +189,7 @@ class Service(grpc.GenericRpcHandler):
 
     def Unary(self, request, context):
         """The same bytes, with a name in front of the answer and behind it."""
-        context.send_initial_metadata([("server", self.name)])
+        context.send_initial_metadata([("by", self.name)])
         context.set_trailing_metadata([("behind", self.name), ("bytes-bin", b"\x00\xff\x01")])
         return request
 

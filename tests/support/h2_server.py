@@ -228,7 +228,7 @@ class H2Conn:
     def _receive(self):
         """None: nothing yet."""
         try:
-            if not (self.server.tls and self.sock.pending()) and not select.select([self.sock], [], [], 0.5)[0]:
+            if not (self.server.tls and self.sock.pending()) and not select.select([self.sock], [], [], 0.05)[0]:
                 return None
             with self._changed:
                 return self.sock.recv(65536)

@@ -24,8 +24,8 @@ import peers  # noqa: E402
 import report  # noqa: E402
 import scenarios  # noqa: E402
 
-SHOWN = ('cpu_us', 'mib_us', 'rps', 'per_s_left', 'server_conns', 'proxy_util', 'load_util', 'p50', 'p99', 'per_conn', 'start_s',
-         'pss_kb', 'lost', 'reloads', 'noise', 'resumed', 'failed', 'bad_status', 'socket_errors')
+SHOWN = ('cpu_us', 'mib_us', 'rps', 'per_s_left', 'server_conns', 'proxy_util', 'load_util', 'p50', 'p99', 'per_conn',
+         'start_s', 'pss_kb', 'lost', 'reloads', 'noise', 'resumed', 'failed', 'bad_status', 'socket_errors')
 
 
 class Session:
@@ -101,11 +101,11 @@ class Bench:
         lib.log(f'{rnd} {s.peer.name:11s} {sample:11s}',
                 ' '.join(f'{k}={m[k]:.2f}' if isinstance(m[k], float) else f'{k}={m[k]}' for k in SHOWN if k in m))
 
-    def sample(self, s, rnd, name, work, origin=None):
+    def sample(self, s, rnd, name, work, origin=None, attempts=2):
         """One sample, taken a second time when something else used the cores meanwhile."""
         origin = origin or self.origin
         best, lost = None, 0
-        for _ in range(2):
+        for _ in range(attempts):
             quiet, slow = lib.wait_quiet(), lib.calibrate()
             before = origin.stats()
             m = lib.measure(s.proc, origin, work)
@@ -182,7 +182,7 @@ def main():
             print(report.table([json.loads(line) for line in file]))
     else:
         for key, _, work, _ in report.ROWS:
-            print(f'{key:9s} {work}')
+            print(f'{key:11s} {work}')
         for p in peers.PEERS:
             print(f'{p.name:12s} {p.env:12s} {p.version() if p.bin else "(not found)"}')
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured of TLS and HTTP/2; like scenarios.py, which is about HTTP/1 in clear."""
 import os
-import time
 import urllib.request
 
 import lib
@@ -31,6 +30,12 @@ def without_nghttpx(b):
     return [p.name for p in b.chosen if p.name != 'nghttpx']
 
 
+def body(port, size, conns, secs):
+    """Keep-alive requests for a body of that size, from which CPU per MiB is computed."""
+    m, cpu = loads.wrk(port, f'/s/{size}', conns, secs, scheme='https')
+    return dict(m, size=size), cpu
+
+
 def https(b):
     """Bodies, handshakes with an ECDSA certificate and HTTP/2: one start of each proxy per round for all of them."""
     if not b.only & {'tls', 'handshakes', 'h2'}:
@@ -40,7 +45,7 @@ def https(b):
         if 'tls' in b.only and not nghttpx:
             loads.wrk(port, '/s/128', 64, 1, scheme='https')
             for name, size, conns in BODIES:
-                b.sample(s, rnd, name, lambda: sized(loads.wrk(port, f'/s/{size}', conns, b.secs, scheme='https'), size))
+                b.sample(s, rnd, name, lambda: body(port, size, conns, b.secs))
         if 'handshakes' in b.only and not nghttpx:
             for kind in ('full', 'resumed'):
                 b.sample(s, rnd, f'{kind}-ecdsa', lambda: loads.handshakes(port, kind, CONNS, b.secs))
@@ -48,12 +53,6 @@ def https(b):
             loads.h2load(port, '/s/128', CONNS, STREAMS, 1)
             for name, size in STREAMED:
                 b.sample(s, rnd, name, lambda: loads.h2load(port, f'/s/{size}', CONNS, STREAMS, b.secs))
-
-
-def sized(result, size):
-    """With the size of the bodies, from which CPU per MiB is computed."""
-    m, cpu = result
-    return dict(m, size=size), cpu
 
 
 def rsa(b):
@@ -74,10 +73,14 @@ def workers(b):
     if 'workers' not in b.only:
         return
     folder = certs(b, 'ecdsa')
-    for s, rnd in b.interleave({'certs': folder}, {'certs': folder, 'workers': 2}, peers=('maitred', 'nginx', 'haproxy')):
+    for s, rnd in b.interleave({'certs': folder}, {'certs': folder, 'workers': 2}, peers=('maitred', 'nginx')):
         cores = (lib.PROXY_CORE, lib.LOAD_CORE)[:s.ctx.workers]
-        b.sample(s, rnd, f'workers-{s.ctx.workers}',
-                 lambda: loads.handshakes(s.ctx.port, 'full', CONNS, b.secs, cores=cores))
+
+        def shared():
+            m, cpu = loads.handshakes(s.ctx.port, 'full', CONNS, b.secs, cores=cores)
+            left_s = m['secs'] * len(cores) - cpu / 1e6
+            return dict(m, per_s_left=m['handshakes'] * len(cores) / left_s), cpu
+        b.sample(s, rnd, f'workers-{s.ctx.workers}', shared)
 
 
 def idle(b):
@@ -89,19 +92,25 @@ def idle(b):
 
 
 def certificates(b):
-    """10,000 certificates: start, memory, and a random name per handshake against one certificate."""
+    """10,000 certificates: start, memory, and handshakes for names in turn against those with one certificate.
+
+    Who makes a certificate ready when it is first asked for pays then, so the first round through all is a sample
+    of its own; it cannot be taken again.
+    """
     if 'certs' not in b.only:
         return
     cases = [{'certs': certs(b, 'ecdsa', n), 'n_certs': n} for n in (1, MANY)]
-    for s, rnd in b.interleave(*cases, peers=('maitred', 'nginx', 'haproxy')):
+    for s, rnd in b.interleave(*cases, peers=('maitred', 'nginx')):
         many = s.ctx.n_certs > 1
         if many:
             b.record(s, rnd, 'certs-start', {'start_s': s.start_s, 'pss_kb': lib.memory_kb(s.proc.pid)})
+            b.sample(s, rnd, 'certs-first', lambda: loads.handshakes(s.ctx.port, 'full', CONNS, 0, MANY), attempts=1)
+            b.record(s, rnd, 'certs-used', {'pss_kb': lib.memory_kb(s.proc.pid)})
         b.sample(s, rnd, 'certs' if many else 'certs-one',
                  lambda: loads.handshakes(s.ctx.port, 'full', CONNS, b.secs, s.ctx.n_certs))
 
 
-# The answer of c/origin.c to /s/128, but by a server that speaks both versions; in clear nginx tells them apart by port.
+# The answer of c/origin.c to /s/128, by a server that speaks both versions: in clear nginx tells them apart by port.
 NGINX_ORIGIN = '''daemon off;
 worker_processes 1;
 {user}

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Load generators: each runs on the load core and gives (figures, its CPU in microseconds)."""
+import os
 import re
 import resource
 import subprocess
 
 import lib
 
+CIPHER = 'TLS_AES_128_GCM_SHA256'     # as in clients.cnf
+ENVIRONMENT = dict(os.environ, OPENSSL_CONF=os.path.join(lib.HERE, 'clients.cnf'))
+
 
 def run_load(argv, timeout_s=60, cores=(lib.LOAD_CORE,)):
     """Runs the program once on each of the cores at the same time; (what each printed, their CPU together)."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     running = [subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                preexec_fn=lib.pin(core)) for core in cores]
+                                env=ENVIRONMENT, preexec_fn=lib.pin(core)) for core in cores]
     try:
         texts = [process.communicate(timeout=timeout_s)[0].decode('utf-8', 'replace') for process in running]
     finally:
@@ -59,12 +63,13 @@ def wrk(port, path, conns, secs, headers=(), script=None, scheme='http'):
 
 def h2load(port, path, conns, streams, secs):
     """HTTP/2 over TLS, so many streams under way on each connection."""
-    argv = [lib.tool('h2load'), '-t1', f'-c{conns}', f'-m{streams}', f'-D{secs}', f'https://127.0.0.1:{port}{path}']
+    argv = [lib.tool('h2load'), '-t1', f'-c{conns}', f'-m{streams}', f'-D{secs}', f'--tls13-ciphers={CIPHER}',
+            f'https://127.0.0.1:{port}{path}']
     (out,), cpu = run_load(argv)
     count = re.search(r'(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored', out)
     rate = re.search(r'finished in \S+ ([\d.]+) req/s', out)
     protocol = re.search(r'Application protocol: (\S+)', out)
-    if not count or not rate or not protocol or protocol.group(1) != 'h2':
+    if not count or not rate or not protocol or protocol.group(1) != 'h2' or CIPHER not in out:
         raise RuntimeError('h2load: ' + out[-400:])
     done, good, _, errors = (int(x) for x in count.groups())
     return {'requests': done, 'rps': float(rate.group(1)), 'bad_status': done - good, 'socket_errors': errors}, cpu
@@ -80,16 +85,13 @@ def openloop(port, rate, conns, secs, tick_us, path='/s/128'):
 
 
 def handshakes(port, kind, conns, secs, names=1, cores=(lib.LOAD_CORE,)):
-    """TLS handshakes, full or resumed, so many under way from each of the cores."""
+    """TLS handshakes, full or resumed, so many under way from each of the cores; secs 0: one for each name."""
     argv = [lib.helper('handshakes'), str(port), str(conns), str(secs), kind, str(names)]
-    texts, cpu = run_load(argv, cores=cores)
+    texts, cpu = run_load(argv, 150, cores)
     found = [_figures('handshakes', text, 'handshakes') for text in texts]
     m = {k: sum(f[k] for f in found) for k in ('handshakes', 'resumed', 'failed')}
     secs = max(f['secs'] for f in found)
-    m['requests'], m['rps'] = m['handshakes'], m['handshakes'] / secs
-    # The time of the cores that the load left; where lock waiters idle, that counts too.
-    m['per_s_left'] = m['handshakes'] * len(cores) / max(1e-9, secs * len(cores) - cpu / 1e6)
-    return m, cpu
+    return dict(m, requests=m['handshakes'], rps=m['handshakes'] / secs, secs=secs), cpu
 
 
 class Hold:
@@ -97,7 +99,7 @@ class Hold:
 
     def __init__(self, port, count, tls=False):
         argv = [lib.helper('holdconns'), str(port), str(count), '/s/128'] + (['tls'] if tls else [])
-        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT,
                                         preexec_fn=lib.pin(lib.LOAD_CORE))
         line = self.process.stdout.readline().split()
         if not line or line[0] != b'READY':

@@ -25,7 +25,7 @@ class Ctx:
     hosts: int = 0          # virtual hosts, each setting X-Vhost; 0: one route for everything
     log: bool = False       # access log in JSON to access.log in dir
     reload: bool = False
-    certs: str = ''         # HTTPS with HTTP/2: folder of PEM files, certificate and key in each, for h0.bench.test, ...
+    certs: str = ''         # HTTPS with HTTP/2: folder with h0.bench.test.pem, ..., certificate and key in each
     n_certs: int = 1        # how many of the folder; with more than one, all of it
     workers: int = 1
     servers_http2: bool = False
@@ -150,8 +150,8 @@ def nginx(c):
     else:
         servers = (f'  server {{ listen 127.0.0.1:{c.port} backlog=4096; server_name _;\n'
                    '    location / { proxy_pass http://origin; } }\n')
-    conf = NGINX.format(dir=c.dir, workers=c.workers, origin=c.origin, servers=servers, nofile=lib.nofile(), conns=lib.nofile() - 500,
-                        user='user root;' if os.geteuid() == 0 else '',
+    conf = NGINX.format(dir=c.dir, workers=c.workers, origin=c.origin, servers=servers, nofile=lib.nofile(),
+                        conns=lib.nofile() - 500, user='user root;' if os.geteuid() == 0 else '',
                         log=NGINX_LOG % c.path('access.log') if c.log else 'access_log off;')
     return Launch([c.bin, '-p', c.dir, '-e', c.path('error.log'), '-c', c.path('nginx.conf')],
                   {'nginx.conf': conf}, signal.SIGHUP)

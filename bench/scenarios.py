@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured.  Each function takes a bench.Bench and records samples under the names of report.ROWS."""
 import os
-import signal
 import threading
 import time
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz/h2_frames.c - bytes of a client on an HTTP/2 connection, through the whole edge: gate, nghttp2,
- * streams on fibers, routes that answer by themselves, and what is sent.
+ * fuzz/h2_frames.c - bytes of a client on an HTTP/2 connection, through the whole edge: gate,
+ * nghttp2, streams on fibers, routes that answer by themselves, and what is sent.
  *
- * The first byte of the input says in what pieces the others arrive.  Whatever comes, what the client
- * gets are frames that it may get, nothing on a stream that is over, and in the end the connection is
- * gone with all its fibers.
+ * The first byte of the input says in what pieces the others arrive.  Whatever comes, what the
+ * client gets are frames that it may get, nothing on a stream that is over, and in the end the
+ * connection is gone with all its fibers.
  */
 #include "base/check.h"
 #include "edge/client.h"
@@ -28,7 +28,18 @@ enum {
     LONG_BYTES = 60000,
 };
 
-enum { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION };
+enum {
+    DATA,
+    HEADERS,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    PUSH_PROMISE,
+    PING,
+    GOAWAY,
+    WINDOW_UPDATE,
+    CONTINUATION
+};
 
 static const char config[] =
     "listeners:\n"
@@ -57,7 +68,7 @@ load(void)
     /* Two answers of this size are more than the first window. */
     memcpy(text, config, before);
     memset(text + before, 'x', LONG_BYTES);
-    strcpy(text + before + LONG_BYTES, hole + 9);
+    memcpy(text + before + LONG_BYTES, hole + 9, strlen(hole + 9));
     source.text = slice_of(text, strlen(text));
     config_report_init(&report);
     app = app_load(&source, &report);
@@ -197,7 +208,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     began = false;
     fields_of = 0;
     connect_client(fds[0]);
-    send_pieces(fds[1], slice_of(start, data[0] & 4 ? H2_PREFACE_BYTES : sizeof(start) - 1), 1 << 20);
+    send_pieces(fds[1], slice_of(start, data[0] & 4 ? H2_PREFACE_BYTES : sizeof(start) - 1),
+                1 << 20);
     send_pieces(fds[1], slice_from(bytes, 1), pieces[data[0] & 3]);
     shutdown(fds[1], SHUT_WR);
     for (unsigned i = 0; edge->counters.open || fiber_count(); i++) {

@@ -4,9 +4,10 @@
  *
  *   handshakes PORT CONNS SECONDS full|resumed NAMES
  *
- * CONNS handshakes are under way at any time, each for a random one of the names hN.bench.test, N
- * below NAMES.  With "resumed" a ticket is fetched first, with a request, and shown on each
- * connection.  Prints "handshakes=N resumed=N failed=N secs=F".
+ * CONNS handshakes are under way at any time, for the names hN.bench.test, N below NAMES, in turn
+ * but not in order.  SECONDS may be 0: until each name had its turn.  With "resumed" a ticket is
+ * fetched first, with a request, and shown on each connection.  Prints "handshakes=N resumed=N
+ * failed=N secs=F".
  *
  * The load has a core of its own, so what a handshake costs here does not matter much.
  */
@@ -19,7 +20,6 @@
 #include <openssl/ssl.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 256, TICK_MS = 100 };
+enum { EVENTS = 256, TICK_MS = 100, STEP = 7919 };
 
 struct conn {
     int fd;
@@ -39,8 +39,7 @@ struct conn {
 static SSL_CTX *ctx;
 static SSL_SESSION *ticket; /* shown on each connection, or NULL */
 static struct sockaddr_in to = {.sin_family = AF_INET};
-static unsigned long names, done, resumed, failed;
-static uint64_t dice = 0x9e3779b97f4a7c15u;
+static unsigned long names, last_name, done, resumed, failed;
 static int ep;
 
 static void
@@ -58,14 +57,12 @@ now_s(void)
     return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
 }
 
-/* The same names in the same order each time (xorshift). */
+/* Each comes once before one comes again: the step is a prime, and NAMES is no multiple of it. */
 static unsigned long
 next_name(void)
 {
-    dice ^= dice << 13;
-    dice ^= dice >> 7;
-    dice ^= dice << 17;
-    return (unsigned long) (dice % names);
+    last_name = (last_name + STEP) % names;
+    return last_name;
 }
 
 static SSL *
@@ -180,7 +177,7 @@ run(size_t n_conns, double secs)
         fail("out of memory");
     for (size_t i = 0; i < n_conns; i++)
         conn_begin(&conns[i]);
-    while (at_s - start_s < secs) {
+    while (secs > 0 ? at_s - start_s < secs : done + failed < names) {
         int n = epoll_wait(ep, ev, EVENTS, TICK_MS);
         for (int i = 0; i < n; i++)
             conn_event(ev[i].data.ptr);
@@ -203,7 +200,7 @@ main(int argc, char **argv)
     names = strtoul(argv[5], NULL, 10);
     ep = epoll_create1(EPOLL_CLOEXEC);
     ctx = SSL_CTX_new(TLS_client_method());
-    if (ep < 0 || !ctx || !n_conns || !names ||
+    if (ep < 0 || !ctx || !n_conns || !names || names % STEP == 0 ||
         !SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION))
         fail("cannot begin");
     if (strcmp(argv[4], "resumed") == 0)

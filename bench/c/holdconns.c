@@ -115,9 +115,10 @@ main(int argc, char **argv)
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     to.sin_port = htons((uint16_t) strtoul(argv[1], NULL, 10));
-    snprintf(request, sizeof request,
-             "GET %s HTTP/1.1\r\nHost: h0.bench.test\r\nUser-Agent: holdconns\r\nAccept: */*\r\n\r\n",
-             argv[3]);
+    snprintf(
+        request, sizeof request,
+        "GET %s HTTP/1.1\r\nHost: h0.bench.test\r\nUser-Agent: holdconns\r\nAccept: */*\r\n\r\n",
+        argv[3]);
     for (unsigned long n = strtoul(argv[2], NULL, 10); n > 0; n--) {
         if (open_one(&to, request))
             ok++;

@@ -9,19 +9,20 @@
 
 #include "acme/account.h"
 #include "acme/challenge.h"
+#include "acme/demand.h"
 #include "acme/keeper.h"
 #include "acme/local.h"
+#include "acme/names.h"
 #include "base/map.h"
 #include "observe/log.h"
-#include "runtime/quiesce.h"
+#include "runtime/loop.h"
 #include "tls/challenge.h"
 
 #include <stdlib.h>
 
 enum {
-    PUBLISH_US = 50000,      /* changes are collected for so long */
-    NAME_LONGEST = 253,
-    DEMAND_MESSAGES_MAX = 100,
+    PUBLISH_US = 50000,       /* changes are collected for so long */
+    PLACEHOLDERS_MAX = 50,    /* made at a time: each takes a millisecond */
     DEMAND_WAITING_MAX = 100, /* names on demand that have no certificate yet */
     DEMAND_MAX = 10000,       /* names on demand, all together */
 };
@@ -45,64 +46,10 @@ static struct tls_identity *nameless; /* for servers that have nothing else to s
 /* ------------------------------------------------------------------ names */
 
 static bool
-is_wildcard(struct slice name)
-{
-    return slice_starts(name, SLICE("*."));
-}
-
-/* As those of routes: a star stands for any number of labels. */
-static bool
-matches(struct slice pattern, struct slice name)
-{
-    if (is_wildcard(pattern))
-        return slice_ends(name, slice_from(pattern, 1)) && name.n >= pattern.n;
-    return slice_eq(pattern, name);
-}
-
-static bool
-is_allowed(const struct option_list *patterns, struct slice name)
-{
-    const struct slice *pattern = patterns->at;
-
-    for (size_t i = 0; i < patterns->n; i++)
-        if (matches(pattern[i], name))
-            return true;
-    return false;
-}
-
-/* Letters, digits, hyphens; whole labels: nothing else becomes a file's name or goes to an
- * authority. */
-static bool
-is_host_name(struct slice name)
-{
-    for (size_t i = 0; i < name.n; i++) {
-        char c = name.at[i], before = i ? name.at[i - 1] : '.';
-
-        if (c == '.' ? before == '.' || i + 1 == name.n
-                     : !ascii_is_alpha(c) && !ascii_is_digit(c) && c != '-')
-            return false;
-    }
-    return name.n > 0 && name.n <= NAME_LONGEST;
-}
-
-/* "*.example.com" of "www.example.com", into out; empty: it has no parent. */
-static struct slice
-wildcard_over(struct slice name, char out[NAME_LONGEST + 2])
-{
-    size_t dot = slice_find(name, '.');
-
-    if (is_wildcard(name) || dot == SLICE_NOT_FOUND || name.n > NAME_LONGEST)
-        return SLICE("");
-    out[0] = '*';
-    memcpy(out + 1, name.at + dot, name.n - dot);
-    return slice_of(out, name.n - dot + 1);
-}
-
-static bool
 is_fixed(const struct acme_follow *f, struct slice name)
 {
-    char room[NAME_LONGEST + 2];
-    struct slice over = wildcard_over(name, room);
+    char room[ACME_NAME_LONGEST + 2];
+    struct slice over = acme_name_wildcard_over(name, room);
 
     return f->fixed && (tls_store_has(f->fixed, name) || (over.n && tls_store_has(f->fixed, over)));
 }
@@ -128,8 +75,8 @@ proves_wildcards(const struct acme_config *config)
 static bool
 is_below_wildcard(const struct acme_follow *f, struct slice name)
 {
-    char room[NAME_LONGEST + 2];
-    struct slice over = wildcard_over(name, room);
+    char room[ACME_NAME_LONGEST + 2];
+    struct slice over = acme_name_wildcard_over(name, room);
 
     return over.n && proves_wildcards(f->config) &&
            (contains(f->hosts, f->n_hosts, over) ||
@@ -147,12 +94,12 @@ wants(const struct acme_follow *f, struct slice name)
     if (acme_is_local(name))
         return true;
     if (address_parse_ip(name, 0, &ip) ||
-        !is_host_name(is_wildcard(name) ? slice_from(name, 2) : name)) {
+        !acme_name_is_host(acme_name_is_wildcard(name) ? slice_from(name, 2) : name)) {
         log_info("certificates: none for `%.*s`: no authority gives one for that",
                  SLICE_ARG(slice_first(name, 100)));
         return false;
     }
-    if (is_wildcard(name) && !proves_wildcards(f->config)) {
+    if (acme_name_is_wildcard(name) && !proves_wildcards(f->config)) {
         if (!contains(f->config->on_demand.at, f->config->on_demand.n, name))
             log_warning("certificates: none for %.*s: a wildcard takes a proof by DNS (`dns:`); or "
                         "let `on_demand` name it", SLICE_ARG(name));
@@ -172,21 +119,38 @@ get_nameless(void)
     return nameless;
 }
 
+/* left: how many more self-signed ones may be made now; the names that are left out are shown that
+ * of another name until the next time. */
 static bool
-fill_store(struct tls_store *store, const struct follow *f)
+add_keepers(struct tls_store *store, const struct follow *f, size_t *left)
 {
-    const struct map_slot *slot;
     bool good = true;
 
     for (size_t i = 0; i < f->n && good; i++) {
-        struct tls_identity *id = acme_keeper_identity(f->keepers[i]);
+        struct acme_keeper *k = f->keepers[i];
+        struct tls_identity *id;
 
+        if (!k->id && !k->placeholder) {
+            if (*left == 0)
+                continue;
+            --*left;
+        }
+        id = acme_keeper_identity(k);
         good = id && tls_store_add(store, id);
     }
+    return good;
+}
+
+static bool
+fill_store(struct tls_store *store, const struct follow *f, size_t *left)
+{
+    const struct map_slot *slot;
+    bool good = add_keepers(store, f, left);
+
     for (size_t i = 0; good && f->config->on_demand.n && (slot = map_each(&keepers, &i));) {
         const struct acme_keeper *k = slot->value;
 
-        if (k->id && is_allowed(&f->config->on_demand, k->name))
+        if (k->id && acme_name_is_allowed(&f->config->on_demand, k->name))
             good = tls_store_add(store, k->id);
     }
     if (good && tls_store_count(store) == 0 && !f->has_fixed)
@@ -194,26 +158,41 @@ fill_store(struct tls_store *store, const struct follow *f)
     return good;
 }
 
-static void
-publish(void)
-{
-    timer_clear(&loop_self()->timers, &publish_timer);
-    for (size_t i = 0; i < n_follows; i++) {
-        struct tls_store *store = tls_store_new();
-
-        if (store && fill_store(store, &follows[i]))
-            tls_server_keep(follows[i].server, store);
-        else
-            log_error("certificates: out of memory; what was shown before is shown on");
-        tls_store_release(store);
-    }
-}
+static void publish(void);
 
 static void
 on_publish(struct timer *t)
 {
     (void) t;
     publish();
+}
+
+static void
+publish_soon(void)
+{
+    if (timer_is_set(&publish_timer))
+        return;
+    publish_timer.fire = on_publish;
+    timer_set(&loop_self()->timers, &publish_timer, loop_now_us() + PUBLISH_US);
+}
+
+static void
+publish(void)
+{
+    size_t left = PLACEHOLDERS_MAX;
+
+    timer_clear(&loop_self()->timers, &publish_timer);
+    for (size_t i = 0; i < n_follows; i++) {
+        struct tls_store *store = tls_store_new();
+
+        if (store && fill_store(store, &follows[i], &left))
+            tls_server_keep(follows[i].server, store);
+        else
+            log_error("certificates: out of memory; what was shown before is shown on");
+        tls_store_release(store);
+    }
+    if (left == 0)
+        publish_soon();
 }
 
 /* ------------------------------------------------------------------ what keepers tell */
@@ -224,9 +203,8 @@ on_changed(struct acme_keeper *k)
     if (tls_challenge_is_expected(k->name)) { /* somebody waits */
         publish();
         tls_challenge_unexpect(k->name);
-    } else if (!timer_is_set(&publish_timer)) {
-        publish_timer.fire = on_publish;
-        timer_set(&loop_self()->timers, &publish_timer, loop_now_us() + PUBLISH_US);
+    } else {
+        publish_soon();
     }
 }
 
@@ -260,63 +238,7 @@ add_keeper(struct slice name, const struct follow *f)
     return k;
 }
 
-/* ------------------------------------------------------------------ on demand: workers */
-
-/* Who may ask for what; immutable. */
-struct demand {
-    struct config *owner; /* of the patterns; a reference */
-    size_t         n;
-    struct {
-        const struct tls_server  *server;
-        const struct option_list *patterns;
-    } of[];
-};
-
-struct wish {
-    struct message           message;
-    const struct tls_server *server;
-    size_t                   n;
-    char                     name[NAME_LONGEST];
-};
-
-static _Atomic(struct demand *) demand;
-static _Atomic unsigned wishes; /* on their way */
-static struct loop *control;
-
-static void grant(struct message *m);
-
-static bool
-may_have(const struct tls_server *server, struct slice name)
-{
-    const struct demand *d = atomic_load(&demand);
-
-    for (size_t i = 0; d && i < d->n; i++)
-        if (d->of[i].server == server)
-            return is_allowed(d->of[i].patterns, name) && is_host_name(name);
-    return false;
-}
-
-/* On a worker's thread (tls/challenge.h). */
-static bool
-on_wanted(const struct tls_server *server, struct slice name)
-{
-    struct wish *w;
-
-    if (!may_have(server, name) || atomic_load(&wishes) >= DEMAND_MESSAGES_MAX)
-        return false;
-    w = calloc(1, sizeof(*w));
-    if (!w)
-        return false;
-    atomic_fetch_add(&wishes, 1);
-    w->message.run = grant;
-    w->server = server;
-    w->n = name.n;
-    memcpy(w->name, name.at, name.n);
-    loop_post(control, &w->message);
-    return true;
-}
-
-/* ------------------------------------------------------------------ on demand: control thread */
+/* ------------------------------------------------------------------ on demand */
 
 static bool
 is_room_for_more(void)
@@ -351,53 +273,28 @@ get_on_demand(const struct follow *f, struct slice name)
     acme_keeper_wake(k);
 }
 
+/* An acme_wish_f. */
 static void
-grant(struct message *m)
+grant(const struct tls_server *server, struct slice name)
 {
-    struct wish *w = container_of(m, struct wish, message);
-
-    atomic_fetch_sub(&wishes, 1);
     for (size_t i = 0; i < n_follows; i++)
-        if (follows[i].server == w->server)
-            get_on_demand(&follows[i], slice_of(w->name, w->n));
-    free(w);
+        if (follows[i].server == server)
+            get_on_demand(&follows[i], name);
 }
 
-static void
-demand_free(void *what)
+static bool
+publish_allowances(struct config *owner)
 {
-    struct demand *d = what;
+    struct acme_allowance *list = calloc(n_follows + 1, sizeof(*list));
+    size_t n = 0;
+    bool good;
 
-    config_free(d->owner);
-    free(d);
-}
-
-static void
-replace_demand(struct demand *now)
-{
-    struct demand *old = atomic_exchange(&demand, now);
-
-    if (old)
-        workers_retire(demand_free, old);
-}
-
-static void
-publish_demand(struct config *owner)
-{
-    struct demand *d = calloc(1, sizeof(*d) + n_follows * sizeof(d->of[0]));
-
-    for (size_t i = 0; d && i < n_follows; i++)
-        if (follows[i].config->on_demand.n) {
-            d->of[d->n].server = follows[i].server;
-            d->of[d->n++].patterns = &follows[i].config->on_demand;
-        }
-    if (d && d->n == 0)
-        free(take(&d));
-    if (d)
-        d->owner = config_hold(owner);
-    control = loop_self();
-    replace_demand(d);
-    tls_challenge_on_wanted(d ? on_wanted : NULL);
+    for (size_t i = 0; list && i < n_follows; i++)
+        if (follows[i].config->on_demand.n)
+            list[n++] = (struct acme_allowance){follows[i].server, &follows[i].config->on_demand};
+    good = acme_demand_allow(list, n, owner, grant) && list;
+    free(list);
+    return good;
 }
 
 /* ------------------------------------------------------------------ following */
@@ -475,7 +372,7 @@ sort_out(void)
         const struct follow *by = NULL;
 
         for (size_t j = 0; j < n_follows && !by; j++)
-            if (is_allowed(&follows[j].config->on_demand, k->name))
+            if (acme_name_is_allowed(&follows[j].config->on_demand, k->name))
                 by = &follows[j];
         if (k->wanted)
             continue;
@@ -522,7 +419,7 @@ acme_follow(const struct acme_follow *list, size_t n, struct config *owner)
     for (n_follows = 0; n_follows < n; n_follows++)
         good = begin(&fresh[n_follows], &list[n_follows], owner) && good;
     sort_out();
-    publish_demand(owner);
+    good = publish_allowances(owner) && good;
     release_follows(old, n_old);
     load_all();
     return good;
@@ -534,8 +431,7 @@ acme_stop(void)
     const struct map_slot *slot;
     size_t i = 0;
 
-    tls_challenge_on_wanted(NULL);
-    replace_demand(NULL);
+    (void) acme_demand_allow(NULL, 0, NULL, NULL);
     while ((slot = map_each(&keepers, &i))) {
         forget(slot->value);
         i--;

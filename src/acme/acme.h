@@ -3,6 +3,7 @@
  * acme/acme.h - certificates that look after themselves (RFC 8555).
  *
  *     acme.c         which names are wanted, and who shows their certificates
+ *     names.c        what a host name is; demand.c: what clients ask workers for
  *     keeper.c       one name's certificate: from the state folder, ordered, renewed
  *     order.c        one certificate from one authority
  *     challenge.c    proofs that a name is ours, over HTTP and TLS; challenge_dns.c: in the DNS
@@ -68,6 +69,9 @@ struct acme_config {
 
 extern const struct option_object acme_object;
 
+/* An order by the one would go as one by the other. */
+bool acme_config_same(const struct acme_config *a, const struct acme_config *b);
+
 /* ------------------------------------------------------------------ keeping certificates */
 
 /* One server whose certificates are looked after. */
@@ -83,9 +87,9 @@ struct acme_follow {
 /*
  * On a fiber of the control thread; waits for files only.  From now on these servers show, beside
  * their fixed certificates, those that are kept for their hosts; what was followed before and is
- * not in the list any more is forgotten (its files stay).  owner: where the configs live; a
- * reference is taken.  Servers and stores likewise.  False when out of memory: then some names
- * are not looked after until the next call.
+ * not in the list any more is forgotten (its files stay).  owner: where the configs live; it and
+ * the servers are referenced, the rest is looked at during the call only.  False when out of
+ * memory: then some names are not looked after until the next call.
  */
 bool acme_follow(const struct acme_follow *follow, size_t n, struct config *owner);
 /* Ends what is under way; its fibers end soon after. */

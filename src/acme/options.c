@@ -224,6 +224,46 @@ check_acme(struct config_bind *b, void *object)
            find_state(b, c) && make_client(b, c);
 }
 
+/* ------------------------------------------------------------------ comparing */
+
+static bool
+same_lists(const struct option_list *a, const struct option_list *b)
+{
+    const struct slice *x = a->at, *y = b->at;
+
+    for (size_t i = 0; i < a->n && i < b->n; i++)
+        if (!slice_eq(x[i], y[i]))
+            return false;
+    return a->n == b->n;
+}
+
+static bool
+same_dns(const struct acme_dns *a, const struct acme_dns *b)
+{
+    return !a || !b ? a == b
+                    : slice_eq(a->server, b->server) && slice_eq(a->zone, b->zone) &&
+                          slice_eq(a->key_name, b->key_name) &&
+                          slice_eq(a->key_secret, b->key_secret) &&
+                          a->delay_us == b->delay_us && a->timeout_us == b->timeout_us &&
+                          same_lists(&a->command, &b->command);
+}
+
+static bool
+same_binding(const struct acme_binding *a, const struct acme_binding *b)
+{
+    return !a || !b ? a == b : slice_eq(a->key_id, b->key_id) && slice_eq(a->hmac, b->hmac);
+}
+
+bool
+acme_config_same(const struct acme_config *a, const struct acme_config *b)
+{
+    return slice_eq(a->email, b->email) && same_lists(&a->directories, &b->directories) &&
+           slice_eq(a->ca, b->ca) && a->challenges.n == b->challenges.n &&
+           (a->challenges.n == 0 ||
+            memcmp(a->challenges.at, b->challenges.at, a->challenges.n * sizeof(int)) == 0) &&
+           same_dns(a->dns, b->dns) && same_binding(a->binding, b->binding);
+}
+
 /* ------------------------------------------------------------------ tables */
 
 static const struct option binding_options[] = {

@@ -12,10 +12,10 @@
  *     h2_connect.c   WebSocket over a stream (RFC 8441)
  *     h2_wait.c      how a fiber waits for another
  *
- * A connection has no fiber of its own: bytes are received and fed to nghttp2 in the loop's context,
- * and what that leads to is only made ready there (a fiber is started or woken).  So nothing that
- * runs inside a callback of nghttp2 calls it in turn, but to submit a frame.  nghttp2 has every frame
- * and table; no byte leaves but by h2_write.c.
+ * A connection has no fiber of its own: bytes are received and fed to nghttp2 in the loop's
+ * context, and what that leads to is only made ready there (a fiber is started or woken).  So
+ * nothing that runs inside a callback of nghttp2 calls it in turn, but to submit a frame.  nghttp2
+ * has every frame and table; no byte leaves but by h2_write.c.
  */
 #ifndef EDGE_H2_H
 #define EDGE_H2_H
@@ -52,6 +52,7 @@ struct h2_conn {
     uint64_t            leave_us;  /* when to say the last word */
     uint64_t            head_us;   /* when the head that is arriving began; 0: none is */
     int32_t             head_id;    /* its stream */
+    struct h2_stream   *head_of;    /* the same; NULL: not taken */
     size_t              head_bytes; /* of it, compressed */
     int64_t             continuations; /* of it */
 };
@@ -202,8 +203,8 @@ bool h2_connect_take(struct h2_stream *s);
 enum serving_outcome h2_connect_start(struct serving *s);
 
 /* h2_wait.c */
-/* Until h2_wake() of the same place: OK; else ERR_TIMEOUT or why the fiber was cancelled.  May return
- * OK early: look at what you wait for. */
+/* Until h2_wake() of the same place: OK; else ERR_TIMEOUT or why the fiber was cancelled.  May
+ * return OK early: look at what you wait for. */
 enum err h2_wait(struct fiber **place, uint64_t deadline_us);
 /* The same for what cannot be cancelled. */
 void h2_wait_out(struct fiber **place);

@@ -245,8 +245,8 @@ push(struct h2_conn *h, const char *from, const char *to)
         fail(h, (int) rv);
 }
 
-/* All bytes go through the gate, frame by frame, to nghttp2, which gets them in as few pieces as the
- * gate's questions allow. */
+/* All bytes go through the gate, frame by frame, to nghttp2, which gets them in as few pieces as
+ * the gate's questions allow. */
 static void
 pass(struct h2_conn *h, struct slice bytes)
 {
@@ -266,6 +266,10 @@ pass(struct h2_conn *h, struct slice bytes)
     }
     if (!h->stopped)
         push(h, pushed, end);
+    if (h->calm_resets && !h->stopped) {
+        h2_calm(h, "listener.http2.resets");
+        h2_stop(h);
+    }
 }
 
 static void

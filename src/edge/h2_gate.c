@@ -2,11 +2,11 @@
 /*
  * edge/h2_gate.c - every frame of a client is looked at here before nghttp2 sees it.
  *
- * What is found that nghttp2 does not look for: what a client does too much of, though within the
- * protocol (frames that carry nothing, heads without end); CONTINUATION that is too long; and frames on
- * streams that are over, which nghttp2 forgets and then ignores.  Those are an error unless we have
- * reset the stream: then the client may not have known yet (RFC 9113 5.1), and no time tells when it
- * does.
+ * Found here is what nghttp2 does not look for: what a client does too much of, though within the
+ * protocol (frames that carry nothing, heads without end); CONTINUATION that is too long; and
+ * frames on streams that are over, which nghttp2 forgets and then ignores.  Those are an error
+ * unless we have reset the stream: then the client may not have known yet (RFC 9113 5.1), and no
+ * time tells when it does.
  */
 #include "edge/h2.h"
 #include "observe/log.h"
@@ -139,8 +139,6 @@ admit_late(struct h2_conn *h, const struct h2_frame *frame)
 bool
 h2_gate_admit(struct h2_conn *h, const struct h2_frame *frame)
 {
-    if (h->calm_resets)
-        return calm(h, "listener.http2.resets");
     if (frame->length > FRAME_BYTES)
         return refuse(h, NGHTTP2_FRAME_SIZE_ERROR);
     if (h2_gate_asks(h, frame) && !admit_late(h, frame))

@@ -2,8 +2,8 @@
 /* edge/h2_options.c - what can be configured of HTTP/2 on a listener. */
 #include "edge/h2_options.h"
 
-/* Windows end at 2^31 - 1 (RFC 9113 6.9.1); below 65535 the client may have sent more than the window
- * before it hears of it. */
+/* Windows end at 2^31 - 1 (RFC 9113 6.9.1); below 65535 the client may have sent more than the
+ * window before it hears of it. */
 static const struct option h2_options[] = {
     {"enabled", &option_bool, offsetof(struct h2_options, enabled), .preset = "true",
      .doc =
@@ -25,8 +25,9 @@ static const struct option h2_options[] = {
      .doc = "In how many CONTINUATION frames the fields of a request may go on."},
     {"resets", &option_rate_kind, offsetof(struct h2_options, resets), .preset = "300/m",
      .doc =
-         "How many requests a client may give up, or spoil so that they are reset: so many at once, "
-         "then at this rate (\"rapid reset\", CVE-2023-44487; \"MadeYouReset\", CVE-2025-8671)."},
+         "How many requests a client may give up, or spoil so that they are reset: so many at "
+         "once, then at this rate (\"rapid reset\", CVE-2023-44487; \"MadeYouReset\", "
+         "CVE-2025-8671)."},
     {"control_frames", &option_rate_kind, offsetof(struct h2_options, control_frames),
      .preset = "3000/m",
      .doc =

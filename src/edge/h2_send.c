@@ -7,25 +7,57 @@
  */
 #include "edge/h2.h"
 
-enum { NV_ON_STACK = 48, NV_OURS = 4 };
+enum { NV_ON_STACK = 48, NV_OURS = 4, NAME_MAX_BYTES = 32 };
 
 /* ------------------------------------------------------------------ heads */
 
-/* Fields for nghttp2, which copies them and puts names in lower case. */
+/* Fields for nghttp2, which copies what may go before they are sent. */
 struct nv_list {
     nghttp2_nv *at;
     size_t      n;
 };
 
+/* Names of known fields in lower case (RFC 9113 8.2); of others nghttp2 makes copies that are. */
+static char lower[FIELD_COUNT][NAME_MAX_BYTES];
+
+__attribute__((constructor)) static void
+fill_lower(void)
+{
+    for (unsigned id = FIELD_OTHER + 1; id < FIELD_COUNT; id++) {
+        struct slice name = field_name(id);
+
+        CHECK(name.n <= NAME_MAX_BYTES);
+        for (size_t i = 0; i < name.n; i++)
+            lower[id][i] = ascii_lower(name.at[i]);
+    }
+}
+
 static void
-add(struct nv_list *list, struct slice name, struct slice value)
+put(struct nv_list *list, struct slice name, struct slice value, uint8_t flags)
 {
     list->at[list->n++] = (nghttp2_nv){
         .name = (uint8_t *) name.at,
         .namelen = name.n,
         .value = (uint8_t *) value.at,
         .valuelen = value.n,
+        .flags = flags,
     };
+}
+
+/* The name is a constant, in lower case. */
+static void
+add(struct nv_list *list, struct slice name, struct slice value)
+{
+    put(list, name, value, NGHTTP2_NV_FLAG_NO_COPY_NAME);
+}
+
+static void
+add_field(struct nv_list *list, const struct field *f)
+{
+    if (f->id == FIELD_OTHER)
+        put(list, f->name, f->value, NGHTTP2_NV_FLAG_NONE);
+    else
+        add(list, slice_of(lower[f->id], f->name.n), f->value);
 }
 
 /* What belongs to a connection of HTTP/1, whoever put it there (RFC 9113 8.2.2). */
@@ -37,7 +69,7 @@ add_fields(struct nv_list *list, const struct fields *f, bool without_length)
 
         if (field_is_hop_by_hop(id) || (without_length && id == FIELD_CONTENT_LENGTH))
             continue;
-        add(list, f->at[i].name, f->at[i].value);
+        add_field(list, &f->at[i]);
     }
 }
 

@@ -36,30 +36,28 @@ stream_of(nghttp2_session *session, int32_t id)
 }
 
 static void
-expect_fields(struct h2_conn *h, const nghttp2_frame *frame)
+expect_fields(struct h2_conn *h, int32_t id, struct h2_stream *s)
 {
     h->head_us = loop_now_us();
-    h->head_id = frame->hd.stream_id;
+    h->head_id = id;
+    h->head_of = s;
 }
 
 static int
 on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *conn)
 {
     struct h2_conn *h = conn;
-    struct h2_stream *s;
+    int32_t id = frame->hd.stream_id;
+    bool request = frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+    struct h2_stream *s = request ? h2_stream_open(h, id) : stream_of(session, id);
 
-    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
-        expect_fields(h, frame);
+    expect_fields(h, id, s);
+    if (!request)
         return 0;
-    }
-    s = h2_stream_open(h, frame->hd.stream_id);
-    if (!s) {
-        h2_count_reset(h);
-        return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-                                         NGHTTP2_REFUSED_STREAM);
-    }
-    expect_fields(h, frame);
-    return nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, s);
+    if (s)
+        return nghttp2_session_set_stream_user_data(session, id, s);
+    h2_count_reset(h);
+    return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
 }
 
 static int
@@ -67,11 +65,11 @@ on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *n
           const uint8_t *value, size_t value_n, uint8_t flags, void *conn)
 {
     struct h2_conn *h = conn;
-    struct h2_stream *s = stream_of(session, frame->hd.stream_id);
+    struct h2_stream *s = h->head_of;
     struct slice n = slice_of((const char *) name, name_n);
     struct slice v = slice_of((const char *) value, value_n);
 
-    (void) flags;
+    (void) session, (void) flags;
     if (!s)
         return 0;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
@@ -84,7 +82,8 @@ on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *n
 }
 
 static int
-on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *at, size_t n, void *conn)
+on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *at, size_t n,
+        void *conn)
 {
     struct h2_stream *s = stream_of(session, id);
 
@@ -111,9 +110,10 @@ set_priority(struct h2_conn *h, const struct h2_stream *s)
 
 /* A head that is complete, or trailers. */
 static void
-on_headers(struct h2_conn *h, struct h2_stream *s, const nghttp2_frame *frame)
+on_headers(struct h2_conn *h, const nghttp2_frame *frame)
 {
     bool whole = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    struct h2_stream *s = take(&h->head_of);
 
     h->head_us = 0;
     if (!s)
@@ -132,11 +132,12 @@ static int
 on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *conn)
 {
     struct h2_conn *h = conn;
-    struct h2_stream *s = frame->hd.stream_id ? stream_of(session, frame->hd.stream_id) : NULL;
+    struct h2_stream *s;
 
     switch (frame->hd.type) {
-    case NGHTTP2_HEADERS: on_headers(h, s, frame); break;
+    case NGHTTP2_HEADERS: on_headers(h, frame); break;
     case NGHTTP2_DATA:
+        s = stream_of(session, frame->hd.stream_id);
         if (s && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
             h2_body_end(s);
         else if (frame->hd.length && frame->hd.length <= frame->data.padlen &&
@@ -182,8 +183,8 @@ on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *conn)
     note_reset(h, frame->hd.stream_id);
     if (is_clients_fault(frame->rst_stream.error_code))
         h2_count_reset(h);
-    /* When it is SETTINGS that made a window too large, the connection is at fault (RFC 9113 6.9.2),
-     * which nghttp2 does not tell apart. */
+    /* When it is SETTINGS that made a window too large, the connection is at fault (RFC 9113
+     * 6.9.2), which nghttp2 does not tell apart. */
     if (frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR && s && !s->overflown)
         h2_refuse(h, NGHTTP2_FLOW_CONTROL_ERROR);
     return 0;

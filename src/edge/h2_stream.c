@@ -47,6 +47,8 @@ void
 h2_stream_free(struct h2_stream *s)
 {
     list_remove(&s->link);
+    if (s->conn->head_of == s)
+        s->conn->head_of = NULL;
     if (!s->started)
         serving_end(&s->serving);
     h2_body_close(s);

@@ -2,9 +2,9 @@
 /*
  * edge/h2_write.c - bytes to the client.
  *
- * Whoever has something to send submits it to nghttp2 and wakes the writer, a fiber that exists only
- * while there is something to send.  It runs when the loop has looked at everything that was ready,
- * so that the answers of one round leave in one system call.
+ * Whoever has something to send submits it to nghttp2 and wakes the writer, a fiber that exists
+ * only while there is something to send.  It runs when the loop has looked at everything that was
+ * ready, so that the answers of one round leave in one system call.
  *
  * Frames are put into a lent buffer; large pieces of bodies are not copied, the system call reads
  * them where they are, and the fiber whose they are waits until then.
@@ -168,8 +168,8 @@ give_back(struct h2_batch *b)
     }
 }
 
-/* Whoever was woken runs first: a stream whose large chunk has left may have its next one at hand, and
- * be more urgent than what would follow now (RFC 9218 10). */
+/* Whoever was woken runs first: a stream whose large chunk has left may have its next one at hand,
+ * and be more urgent than what would follow now (RFC 9218 10). */
 static void
 let_others_run(void)
 {

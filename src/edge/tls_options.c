@@ -256,10 +256,11 @@ static const struct option certificate_options[] = {
          "Path of a PEM file: the certificate, those of its issuers, in any order, and maybe the "
          "key."},
     {"key", &option_string, offsetof(struct tls_certificate, key),
-     .doc = "Path of the private key (PEM, without passphrase), where it has a file of its own. Or "
-            "a URI such as `pkcs11:token=web;object=site?pin-source=file:/etc/maitred/pin`: the key "
-            "stays in its token, and OpenSSL signs there, by a provider that its configuration "
-            "loads or by the engine of that name."},
+     .doc =
+         "Path of the private key (PEM, without passphrase), where it has a file of its own. Or "
+         "a URI such as `pkcs11:token=web;object=site?pin-source=file:/etc/maitred/pin`: the key "
+         "stays in its token, and OpenSSL signs there, by a provider that its configuration "
+         "loads or by the engine of that name."},
     {"ocsp", &option_string, offsetof(struct tls_certificate, ocsp),
      .doc = "Path of an OCSP response (DER) to staple; it is read again with each reload, never "
             "fetched."},

@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 
-enum { TRAILERS = 2 };
+enum { TRAILERS = 2, PREFIX = 5 /* of a message: flags, and its length in four bytes */ };
 
 /* ------------------------------------------------------------------ who speaks it */
 
@@ -150,8 +150,32 @@ struct finished {
     struct body      body;
     struct body     *inner;
     struct exchange *x;
+    unsigned         prefix; /* bytes of the next message's that have come */
+    uint32_t         length; /* as far as it has come */
+    uint64_t         left;   /* of the message */
     struct fields    trailers; /* ours */
 };
+
+/* Where messages begin and end. */
+static void
+follow(struct finished *f, struct slice chunk)
+{
+    while (chunk.n) {
+        size_t n = f->left < chunk.n ? f->left : chunk.n;
+
+        f->left -= n;
+        chunk = slice_from(chunk, n);
+        if (chunk.n == 0)
+            return;
+        if (f->prefix > 0)
+            f->length = f->length << 8 | (uint8_t) chunk.at[0];
+        chunk = slice_from(chunk, 1);
+        if (++f->prefix == PREFIX) {
+            f->left = f->length;
+            f->prefix = f->length = 0;
+        }
+    }
+}
 
 static enum err
 make_end(struct finished *f)
@@ -178,8 +202,13 @@ finished_next(struct body *b, struct slice *chunk)
     b->ready = f->inner->ready;
     b->ended = f->inner->ended;
     b->trailers = f->inner->trailers;
-    /* A client that has gone hears nothing any more. */
-    return e == OK || e == ERR_END || e == ERR_CANCELLED ? e : make_end(f);
+    if (e == OK)
+        follow(f, *chunk);
+    /* A client that has gone hears nothing any more, and one that has half a message would wait for
+     * the rest of it, whatever the trailers say. */
+    if (e == OK || e == ERR_END || e == ERR_CANCELLED || f->prefix || f->left)
+        return e;
+    return make_end(f);
 }
 
 static void

@@ -43,8 +43,9 @@ bool grpc_is_late(const struct exchange *x);
 /* Replaces the response by one that is only a head, with grpc-status in it ("trailers-only"), made
  * of the HTTP status and x->fault.reason. */
 void grpc_refuse(struct exchange *x, unsigned status);
-/* An answer that breaks off when its head has left ends with a status, as if the server had said
- * it.  For the response of a server to a gRPC request; nothing for others. */
+/* An answer that breaks off between two messages ends with a status, as if the server had said it;
+ * in the middle of one it stays broken.  For the response of a server to a gRPC request; nothing
+ * for others. */
 void grpc_finish(struct exchange *x);
 
 #endif

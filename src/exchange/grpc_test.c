@@ -73,7 +73,8 @@ TEST(a_timeout_is_a_number_and_a_unit)
 
 TEST(what_is_no_timeout_is_none)
 {
-    static const char *const wrong[] = {"", "S", "1", "1s", "-1S", "1.5S", "100000000S", "1 S", "xS"};
+    static const char *const wrong[] = {"",     "S",          "1",   "1s", "-1S",
+                                        "1.5S", "100000000S", "1 S", "xS"};
 
     for (size_t i = 0; i < countof(wrong); i++)
         EXPECT_EQ(timeout_of("application/grpc", wrong[i]), 0);
@@ -156,6 +157,7 @@ TEST(sentences_need_no_encoding)
 /* Gives two chunks and then fails, or ends with trailers. */
 struct source {
     struct body   body;
+    struct slice  chunks[2];
     enum err      end;
     int           given;
     struct fields trailers;
@@ -176,9 +178,8 @@ source_next(struct body *b, struct slice *chunk)
             exchange_fault(x, REASON_RESPONSE_INCOMPLETE, s->end, NULL);
         return s->end;
     }
-    s->given++;
-    b->ready = s->given == 1;
-    *chunk = SLICE("abc");
+    b->ready = s->given == 0;
+    *chunk = s->chunks[s->given++];
     return OK;
 }
 
@@ -195,7 +196,11 @@ answered(const char *type, enum err end)
 {
     exchange_respond(x, 200, (struct slice){NULL, 0}, (struct slice){NULL, 0});
     fields_add(&x->response.fields, FIELD_CONTENT_TYPE, slice_str(type));
-    source = (struct source){.body = {&source_ops, BODY_LENGTH_UNKNOWN}, .end = end};
+    source = (struct source){
+        .body = {&source_ops, BODY_LENGTH_UNKNOWN},
+        .chunks = {SLICE("\0\0\0\0\3a"), SLICE("bc\0\0\0\0\0")},
+        .end = end,
+    };
     fields_init(&source.trailers, &x->arena, 0, 8);
     x->response.body = &source.body;
     grpc_finish(x);
@@ -230,12 +235,36 @@ TEST(a_broken_answer_ends_with_a_status)
     EXPECT(source.closed);
 }
 
+TEST(half_a_message_stays_broken)
+{
+    static const struct slice halves[] = {
+        SLICE_INIT("bc\0"),
+        SLICE_INIT("bc\0\0\0\0"),
+        SLICE_INIT("b"),
+        SLICE_INIT("bc\0\0\0\0\1"),
+        SLICE_INIT("bc\0\0\0\1\0abcd"),
+        SLICE_INIT("bc\1\0\0\0\1x\0\0\0\0\2y"),
+    };
+    struct slice chunk;
+
+    for (size_t i = 0; i < countof(halves); i++) {
+        called("application/grpc");
+        answered("application/grpc", ERR_RESET);
+        source.chunks[1] = halves[i];
+        EXPECT_EQ(body_next(x->response.body, &chunk), OK);
+        EXPECT_EQ(body_next(x->response.body, &chunk), OK);
+        EXPECT_EQ(body_next(x->response.body, &chunk), ERR_RESET);
+        EXPECT_EQ(body_next(x->response.body, &chunk), ERR_RESET);
+        testing_exchange_free(x);
+    }
+}
+
 TEST(a_whole_one_keeps_its_own)
 {
     called("application/grpc");
     answered("application/grpc", ERR_END);
     fields_add_named(&source.trailers, SLICE("grpc-status"), SLICE("0"));
-    EXPECT_STR(testing_pull(x, x->response.body), "abcabc");
+    EXPECT(slice_eq(testing_pull(x, x->response.body), SLICE("\0\0\0\0\3abc\0\0\0\0\0")));
     EXPECT_STR(trailer("grpc-status"), "0");
     testing_exchange_free(x);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * http/h2_head.h - what the fields of an HTTP/2 request mean, once HPACK has given them out (RFC 9113
- * 8.2, 8.3).  No I/O, no frames.
+ * http/h2_head.h - what the fields of an HTTP/2 request mean, once HPACK has given them out (RFC
+ * 9113 8.2, 8.3).  No I/O, no frames.
  *
  * As strict as HTTP/1's parser (h1.h): a request that another version could be made to mean
  * something else by is refused.
@@ -66,8 +66,8 @@ struct h2_head {
 void h2_head_init(struct h2_head *h, const struct h2_limits *limits, struct arena *arena);
 /* The next field, which is copied.  After a fault only the size is counted. */
 void h2_head_add(struct h2_head *h, struct slice name, struct slice value);
-/* All are there: what do they say together?  Afterwards crumbs of Cookie are one field.  bodiless: no
- * content follows. */
+/* All are there: what do they say together?  Afterwards crumbs of Cookie are one field.  bodiless:
+ * no content follows. */
 enum h2_fault h2_head_end(struct h2_head *h, bool bodiless);
 
 /* A field of the trailer section; `trailers` is initialised. */

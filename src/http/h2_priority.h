@@ -12,7 +12,8 @@ struct h2_priority {
     bool    incremental; /* parts of it are of use already */
 };
 
-/* False, and what is usual: the field is malformed, which is no fault of the request (RFC 9218 5). */
+/* False, and what is usual: the field is malformed, which is no fault of the request (RFC 9218
+ * 5). */
 bool h2_priority_parse(struct slice field, struct h2_priority *p);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * http/h2_walk.h - where frames begin in the bytes of an HTTP/2 connection (RFC 9113 4.1).
  *
- * For whoever wants to look at every frame before it is taken in.  What is inside of them is another's
- * business; bytes may come in pieces of any size.
+ * For whoever wants to look at every frame before it is taken in.  What is inside of them is
+ * another's business; bytes may come in pieces of any size.
  */
 #ifndef HTTP_H2_WALK_H
 #define HTTP_H2_WALK_H

@@ -67,8 +67,9 @@ TEST(all_letters)
     grpc_text_encode(slice_of(bytes, sizeof(bytes)), out);
     EXPECT_STR(slice_of(out, sizeof(out)),
                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
-    EXPECT(slice_eq(decoded("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 5, 9),
-                    slice_of(bytes, sizeof(bytes))));
+    EXPECT(
+        slice_eq(decoded("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 5, 9),
+                 slice_of(bytes, sizeof(bytes))));
 }
 
 TEST(runs_with_padding_follow_each_other)

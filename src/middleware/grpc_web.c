@@ -5,10 +5,10 @@
  *     - grpc_web
  *
  * Scripts in browsers can neither see trailers nor choose HTTP/2.  So gRPC-Web (gRPC's
- * PROTOCOL-WEB.md) puts the trailers behind the last message, as one more frame of the body, and has
- * a form in base64 for those who can only read text.  Requests that say so by their Content-Type
- * become gRPC on their way in, and their answers gRPC-Web on their way out, message by message as
- * they come; all others pass as they are.
+ * PROTOCOL-WEB.md) puts the trailers behind the last message, as one more frame of the body, and
+ * has a form in base64 for those who can only read text.  Requests that say so by their
+ * Content-Type become gRPC on their way in, and their answers gRPC-Web on their way out, message by
+ * message as they come; all others pass as they are.
  */
 #include "base/check.h"
 #include "exchange/grpc.h"
@@ -339,9 +339,10 @@ const struct middleware_ops middleware_grpc_web = {
     .options =
         {
             .name = "grpc_web",
-            .doc = "Translates gRPC-Web, which scripts in browsers speak, to gRPC, and the answers "
-                   "back; other requests pass as they are. Leave to `headers` what is to be said of "
-                   "other origins (CORS).",
+            .doc =
+                "Translates gRPC-Web, which scripts in browsers speak, to gRPC, and the answers "
+                "back; other requests pass as they are. Leave to `headers` what is to be said of "
+                "other origins (CORS).",
             .ops = &middleware_grpc_web,
         },
     .handle = grpc_web_handle,

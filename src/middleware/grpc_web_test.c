@@ -281,7 +281,8 @@ TEST(a_head_alone_becomes_a_last_frame)
     answers("application/grpc", (struct slice){NULL, 0}, in_the_head);
     run("application/grpc-web+proto", NULL, MESSAGE, 99);
     EXPECT_EQ(x->response.status, 200);
-    EXPECT(slice_eq(pulled(), SLICE("\200\0\0\0\53grpc-status: 5\r\ngrpc-message: not%20found\r\n")));
+    EXPECT(
+        slice_eq(pulled(), SLICE("\200\0\0\0\53grpc-status: 5\r\ngrpc-message: not%20found\r\n")));
     EXPECT(!slice_is_present(testing_field(x, "grpc-status")));
     EXPECT(!slice_is_present(testing_field(x, "grpc-message")));
     EXPECT(!slice_is_present(testing_field(x, "Content-Length")));
@@ -295,8 +296,9 @@ TEST(so_do_our_own_refusals)
     run("application/grpc-web-text", NULL, SLICE("AAAA"), 99);
     EXPECT_EQ(x->response.status, 200);
     EXPECT_EQ(x->fault.reason, REASON_NO_SERVER);
-    EXPECT_STR(pulled(), "gAAAADdncnBjLXN0YXR1czogMTQNCmdycGMtbWVzc2FnZTogbm8gc2VydmVyIGlzIGF2YWlsYW"
-                         "JsZQ0K");
+    EXPECT_STR(pulled(),
+               "gAAAADdncnBjLXN0YXR1czogMTQNCmdycGMtbWVzc2FnZTogbm8gc2VydmVyIGlzIGF2YWlsYW"
+               "JsZQ0K");
     EXPECT(!slice_is_present(testing_field(x, "grpc-status")));
     done();
 }

@@ -218,7 +218,9 @@ insist_on(struct tls_layer *t, const struct tls_client *c, const struct tls_call
     if (!name && !c->insecure)
         return false;
     if (name && !is_ip) {
-        X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+        /* RFC 9525 2: what stands in the subject is no name. */
+        X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+                                                   X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
         if (X509_VERIFY_PARAM_set1_host(param, name, 0) != 1)
             return false;
     }
@@ -267,7 +269,7 @@ tls_connect(struct sock *s, struct tls_client *client, struct tls_call *call, ui
     }
     tls_client_hold(client);
     e = shake_hands(s, client, context, call, deadline_us);
-    if (e == ERR_DENIED && call->slot)
+    if ((e == ERR_DENIED || e == ERR_MALFORMED) && call->slot)
         tls_session_clear(call->slot);
     tls_client_release(client);
     return e;

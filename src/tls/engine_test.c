@@ -224,7 +224,7 @@ TEST(clients_show_their_certificate)
     tls_client_release(client);
     client = make_client(&ca, NULL, false);
     shake_hands(SLICE("example.test"), NULL);
-    EXPECT_EQ(accepted, ERR_DENIED);
+    EXPECT_EQ(accepted, ERR_MALFORMED);
     hang_up();
     tls_server_release(server);
     tls_client_release(client);

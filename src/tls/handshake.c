@@ -209,12 +209,13 @@ explain(struct tls_layer *t, int reason, char *why, size_t room)
         snprintf(why, room, "%s", err_sentence(e));
         return e;
     }
-    if (verified != X509_V_OK && ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED)
+    if (verified != X509_V_OK && ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
         snprintf(why, room, "certificate not accepted: %s",
                  X509_verify_cert_error_string(verified));
-    else
-        snprintf(why, room, "%s", text ? text : "out of memory");
-    return ERR_DENIED;
+        return ERR_DENIED;
+    }
+    snprintf(why, room, "%s", text ? text : "out of memory");
+    return ERR_MALFORMED;
 }
 
 /* What a server still holds (a ticket) leaves with its first answer, or when it waits; a client's

@@ -7,8 +7,8 @@
 
 #include <openssl/core_dispatch.h>
 
-/* Of two parts, one after the other.  False when OpenSSL fails, or the key is longer than a block of
- * the digest. */
+/* Of two parts, one after the other.  False when OpenSSL fails, or the key is longer than a block
+ * of the digest. */
 bool tls_hmac(struct tls_digest *d, struct slice key, struct slice a, struct slice b,
               unsigned char *out);
 size_t tls_hmac_bytes(const struct tls_digest *d);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tls/schedule.c - the key schedule of TLS 1.3 (RFC 8446 7.1), as an algorithm that OpenSSL fetches.
+ * tls/schedule.c - the key schedule of TLS 1.3 (RFC 8446 7.1), as an algorithm that OpenSSL
+ * fetches.
  *
  * A handshake derives some twenty secrets, each by hashing a handful of blocks.  For each of them
  * OpenSSL 3.0's TLS13-KDF looks algorithms up by name, goes through its parameters twice and
@@ -84,7 +85,8 @@ extract(const struct derivation *q, unsigned char *out, size_t out_n)
         return tls_hmac(d, SLICE(""), key, SLICE(""), out);
     good = EVP_DigestInit_ex2(d->context, d->md, NULL) &&
            EVP_DigestFinal_ex(d->context, empty, NULL) &&
-           expand(q, q->salt, slice_of((char *) empty, tls_hmac_bytes(d)), derived, tls_hmac_bytes(d)) &&
+           expand(q, q->salt, slice_of((char *) empty, tls_hmac_bytes(d)), derived,
+                  tls_hmac_bytes(d)) &&
            tls_hmac(d, salt, key, SLICE(""), out);
     OPENSSL_cleanse(derived, sizeof(derived));
     return good;

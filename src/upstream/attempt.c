@@ -35,6 +35,12 @@ relay_total_is_over(const struct exchange *x)
     return loop_now_us() >= end_us(x);
 }
 
+bool
+relay_client_is_late(const struct exchange *x)
+{
+    return x->deadline_us && loop_now_us() >= x->deadline_us;
+}
+
 void
 relay_blame_total(const struct exchange *x, const void **limit, const char **limit_name)
 {
@@ -42,6 +48,14 @@ relay_blame_total(const struct exchange *x, const void **limit, const char **lim
 
     *limit = client ? NULL : &x->timeouts->total_us;
     *limit_name = client ? "grpc-timeout" : "timeouts.total";
+}
+
+bool
+relay_fail_total(const struct exchange *x, struct failure *f)
+{
+    relay_blame_total(x, &f->limit, &f->limit_name);
+    f->ours = relay_client_is_late(x);
+    return relay_fail(f, REASON_TOTAL_TIMEOUT, ERR_TIMEOUT, NULL);
 }
 
 struct relay *
@@ -63,6 +77,8 @@ fail_connecting(struct relay *r, struct failure *f, const struct conn_result *re
 
     f->err = e;
     f->unseen = f->connect = true;
+    if (e == ERR_TIMEOUT && relay_client_is_late(r->x))
+        return relay_fail_total(r->x, f);
     if (result->why[0])
         f->detail = arena_copy(&r->x->arena, slice_of(result->why, strlen(result->why) + 1)).at;
     switch (e) {
@@ -166,7 +182,7 @@ connect_to(struct relay *r, struct server *s, bool fresh, struct failure *f)
     if (!c) {
         if (result.fault != CONN_FAILED)
             return fail_waiting(r, f, &result);
-        if (is_unreachable(&result))
+        if (is_unreachable(&result) && !relay_client_is_late(x))
             server_rest(s);
         return fail_connecting(r, f, &result);
     }

@@ -100,7 +100,8 @@ read_out(nghttp2_session *session, int32_t id, uint8_t *to, size_t room, uint32_
         return NGHTTP2_ERR_DEFERRED;
     }
     bytes = slice_first(call->out, room);
-    memcpy(to, bytes.at, bytes.n);
+    if (bytes.n)
+        memcpy(to, bytes.at, bytes.n);
     call->out = slice_from(call->out, bytes.n);
     call->moved_us = loop_now_us();
     if (call->out.n == 0 && call->out_last) {

@@ -182,7 +182,8 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
     if (frame->hd.type == NGHTTP2_SETTINGS && !(frame->hd.flags & NGHTTP2_FLAG_ACK))
         h2_link_settings(link);
     if (call && frame->hd.type == NGHTTP2_RST_STREAM && !call->why)
-        call->why = nghttp2_http2_strerror(frame->rst_stream.error_code); /* the server's own word */
+        /* the server's own word */
+        call->why = nghttp2_http2_strerror(frame->rst_stream.error_code);
     if (!call || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
         return 0;
     if (frame->hd.type == NGHTTP2_HEADERS)

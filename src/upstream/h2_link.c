@@ -214,7 +214,8 @@ write_all(struct h2_link *link, char *buffer)
 
         if (more == 0)
             return;
-        if (more < 0 || sock_send(&link->conn->sock, iov, 2, SEND_US) != OK)
+        if (more < 0 ||
+            sock_send(&link->conn->sock, iov, iov[1].iov_len ? 2 : 1, SEND_US) != OK)
             lose(link, false);
     }
 }

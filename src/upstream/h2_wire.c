@@ -137,7 +137,7 @@ wait_for_more(struct relay *r, uint64_t silence_us)
     do
         e = h2_call_wait(&r->call, relay_deadline_us(r->x, since_us - loop_now_us() + silence_us));
     while (e == ERR_TIMEOUT && relay_has_moved(r, &since_us));
-    if (e == ERR_TIMEOUT)
+    if (e == ERR_TIMEOUT && !relay_client_is_late(r->x))
         h2_call_suspect(&r->call, since_us);
     return e;
 }

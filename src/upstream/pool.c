@@ -60,11 +60,12 @@ conn_is_quiet(struct server_conn *c)
 
     if (sock_is_hung_up(&c->sock))
         return false;
-    if (!(c->sock.flags & SOCK_READABLE))
-        return true;
-    /* With TLS, what arrives need not be said to us: a ticket, say. */
+    /* With TLS, what arrives need not be said to us (a ticket), and what is said (its end) may have
+     * been read together with the answer. */
     if (c->sock.layer)
         return sock_recv_now(&c->sock, &byte, 1) == IO_PENDING;
+    if (!(c->sock.flags & SOCK_READABLE))
+        return true;
     return recv(c->sock.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 

@@ -304,10 +304,16 @@ hear(struct asking *a)
     got->n = 0;
     if (n < 0)
         probe_fail(a->answer, "malformed answer: %s", nghttp2_strerror((int) n));
-    else if (!a->closed && !nghttp2_session_want_read(a->session))
-        probe_fail(a->answer, "the server does not speak HTTP/2, or ended the connection");
-    else
+    return n >= 0;
+}
+
+/* After a fault nghttp2 says goodbye and wants nothing more. */
+static bool
+may_go_on(struct asking *a)
+{
+    if (a->closed || nghttp2_session_want_read(a->session))
         return true;
+    probe_fail(a->answer, "the server does not speak HTTP/2, or ended the connection");
     return false;
 }
 
@@ -317,7 +323,7 @@ converse(struct asking *a)
     bool good = true;
 
     while (good && !a->closed)
-        good = flush(a, a->answer) && hear(a);
+        good = flush(a, a->answer) && may_go_on(a) && hear(a);
     if (good)
         judge(a);
 }

@@ -243,6 +243,7 @@ TEST(a_head_alone_may_say_it)
 TEST(what_is_no_grpc_fails)
 {
     struct says page = {.n = 0}, reset = {.n = 0}, goaway = {.n = 0}, long_one, h1 = {.n = 0};
+    struct health_config c = config_of(NULL);
     char much[400] = {0};
 
     put_frame(&page, FRAME_SETTINGS, 0, 0, "", 0);
@@ -261,7 +262,7 @@ TEST(what_is_no_grpc_fails)
     EXPECT(slice_starts(slice_str(ask_plainly(long_one).why), SLICE("malformed answer: ")));
 
     memcpy(h1.at, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", h1.n = 47);
-    EXPECT_STR(slice_str(ask_plainly(h1).why), ENDED);
+    EXPECT_STR(slice_str(ask(&c, h1, true).why), ENDED);
 }
 
 TEST(silence_fails_at_the_deadline)

@@ -146,8 +146,13 @@ struct server *relay_choose(struct relay_plan *plan);
 /* Monotonic time until which a wait of `us` may last, the exchange's total limit included. */
 uint64_t relay_deadline_us(const struct exchange *x, uint64_t us);
 bool relay_total_is_over(const struct exchange *x);
-/* ... and by which limit: the option, or the client's own, which is no option. */
+/* The client does not wait any longer (gRPC).  How long it does is its own choice, and says nothing
+ * of servers: they are not to blame. */
+bool relay_client_is_late(const struct exchange *x);
+/* By which limit it is over: the option, or the client's own, which is no option. */
 void relay_blame_total(const struct exchange *x, const void **limit, const char **limit_name);
+/* False always. */
+bool relay_fail_total(const struct exchange *x, struct failure *f);
 struct relay *relay_new(struct relay_plan *plan);
 /* Up to the head of the answer, which is in r->head then.  False: *f says why.  last: no other
  * attempt will follow, so that it may take its time. */

@@ -31,10 +31,8 @@ relay_fail_waiting(struct relay *r, struct failure *f, enum err e, bool begun)
         return relay_fail(f, REASON_SERVER_RESET, e, begun ? "in the middle of the head" : NULL);
     total = relay_total_is_over(r->x);
     own = r->response_us != t->response_us;
-    if (total) {
-        relay_blame_total(r->x, &f->limit, &f->limit_name);
-        return relay_fail(f, REASON_TOTAL_TIMEOUT, e, NULL);
-    }
+    if (total)
+        return relay_fail_total(r->x, f);
     f->limit = own ? &relay_config(r)->retries.attempt_us : &t->response_us;
     f->limit_name = own ? "retries.attempt_timeout" : "timeouts.response";
     return relay_fail(f, REASON_RESPONSE_TIMEOUT, e, NULL);
@@ -118,7 +116,7 @@ relay_broke_off(struct relay *r, enum err e)
     const struct exchange_timeouts *t = r->x->timeouts;
 
     r->broken = e == ERR_END ? ERR_RESET : e;
-    if (e != ERR_CANCELLED)
+    if (e != ERR_CANCELLED && !(e == ERR_TIMEOUT && relay_client_is_late(r->x)))
         relay_note_end(r, true);
     if (e == ERR_TIMEOUT && relay_total_is_over(r->x)) {
         exchange_fault(r->x, REASON_TOTAL_TIMEOUT, e, "while the answer was relayed");

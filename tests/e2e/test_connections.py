@@ -129,6 +129,16 @@ def test_patience_ends(stage):
         assert all(c.response().status == 200 for c in clients)
 
 
+@pytest.mark.parametrize("reuse", [True, False])
+def test_an_idle_connection_may_decide(stage, reuse):
+    """Of two servers that do nothing, the one to which there is a connection: one is enough for one client."""
+    a, b = (stage.origin(serve_forever(ok)) for _ in range(2))
+    proxy = stage.proxy(a, b, upstream={"balance": {"two_choices": {"reuse": reuse}}}, workers=1)
+    with Client(proxy.address) as client:
+        assert all(client.get().status == 200 for _ in range(30))
+    assert len(a.connections) + len(b.connections) == (1 if reuse else 2)
+
+
 # ---------------------------------------------------------------- warm ones
 
 

@@ -140,16 +140,17 @@ def send_body(h2, stream, body):
         seen = len(h2.frames)
 
     look()
-    while body:
-        n = min(len(body), 16384, *room.values())
+    at = 0
+    while at < len(body):
+        n = min(len(body) - at, 16384, *room.values())
         if n <= 0:
             assert h2.read_frame(), "the connection ended"
             look()
             continue
-        h2.data(stream, body[:n])
+        h2.data(stream, body[at:at + n])
         for key in room:
             room[key] -= n
-        body = body[n:]
+        at += n
     h2.data(stream, b"", end=True)
 
 

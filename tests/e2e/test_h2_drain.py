@@ -14,7 +14,8 @@ from support.wait import eventually, seconds, volume
 
 def test_reloading_under_load(stage):
     """h2load sees nothing of it."""
-    proxy = stage.proxy(stage.origin(serve_forever(lambda conn, request: conn.respond(200, body=b"x" * 100))), log=False)
+    proxy = stage.proxy(stage.origin(serve_forever(lambda conn, request: conn.respond(200, body=b"x" * 100))),
+                        log=False)
     n = volume(20000)
     load = subprocess.Popen(["h2load", "-n", str(n), "-c", "4", "-m", "16", proxy.url("/")], stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, text=True)

@@ -55,7 +55,7 @@ def test_a_body_is_copied(stage, app, shadow, size):
     with Client(proxy.address) as client:
         client.request("POST", "/", body=b"x" * size)
         told = echoed(client.response())
-    copy = shadow.wait_requests(1)
+    copy = shadow.wait_bodies(1)
     assert told["length"] == size
     assert (copy.method, copy.length, copy.sha256) == ("POST", size, told["sha256"])
 
@@ -92,7 +92,7 @@ def test_large_bodies_are_not_copied(stage, app, shadow):
         assert echoed(client.response())["length"] == 20000
         client.request("POST", "/", body=b"x" * 10240)
         assert echoed(client.response())["length"] == 10240
-    assert shadow.wait_requests(1).length == 10240
+    assert shadow.wait_bodies(1).length == 10240
     stays(lambda: len(shadow.requests) == 1, 0.3)
 
 

@@ -46,7 +46,7 @@ class GrpcServer:
     def start(self):
         files = [self.tls.key, self.tls.chain] if self.tls else []
         env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-        self.popen = subprocess.Popen([sys.executable, os.path.abspath(__file__), self.address, self.name, *files],
+        self.popen = subprocess.Popen([sys.executable, "-P", os.path.abspath(__file__), self.address, self.name, *files],
                                       stdout=subprocess.PIPE, stdin=subprocess.PIPE, env=env)
         ready, _, _ = select.select([self.popen.stdout], [], [], seconds(20))
         assert ready and self.popen.stdout.readline() == b"ready\n", f"gRPC server {self.name} does not start"

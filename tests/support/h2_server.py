@@ -9,7 +9,7 @@
 
 A part runs once for each request, on a thread of its own, as soon as the request's head has come.  What python3-h2
 would not do, conn.raw() and conn.frame() do.  That the peer leaves is its own business; what it sends against the
-protocol, and any other exception, is kept in server.failures, which wants(server) asserts to be empty.
+protocol, and any other exception, is kept in server.failures, which must be empty at the end.
 """
 import hashlib
 import select
@@ -22,8 +22,8 @@ import time
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import (DataReceived, PingAckReceived, RemoteSettingsChanged, RequestReceived, StreamEnded, StreamReset,
-                       TrailersReceived, WindowUpdated)
+from h2.events import (ConnectionTerminated, DataReceived, RequestReceived, SettingsAcknowledged, StreamEnded,
+                       StreamReset, TrailersReceived)
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
@@ -208,9 +208,13 @@ class H2Conn:
         with self._changed:
             self.open.discard(stream)
 
-    def run(self, opening):
+    def begin(self):
+        """Its own settings bind the peer as soon as it has acknowledged them, not before."""
+        self.h2.initiate_connection()
         self.h2.update_settings(self.server.settings)
-        self.h2.initiate_connection() if opening is None else opening(self)
+
+    def run(self, opening):
+        (opening or H2Conn.begin)(self)
         with self._changed:
             self._write(self.h2.data_to_send())
         while not self.closed:
@@ -245,12 +249,15 @@ class H2Conn:
     def _note(self, event):
         call = self.calls.get(getattr(event, "stream_id", None))
         if isinstance(event, RequestReceived):
+            if len(self.open) >= self.server.settings[MAX_STREAMS]:
+                self.server.refused += 1
+                return self.h2.reset_stream(event.stream_id, REFUSED)
             call = self.calls[event.stream_id] = Call(self, event.stream_id, event.headers)
             self.server.calls.append(call)
             self.open.add(event.stream_id)
             self.peak = max(self.peak, len(self.open))
             self.server.spawn(self.server.play, call)
-        elif isinstance(event, DataReceived):
+        elif isinstance(event, DataReceived) and call:
             call.add(event.data)
             if self.server.windows:
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
@@ -258,14 +265,14 @@ class H2Conn:
                 call.unacknowledged += event.flow_controlled_length
         elif isinstance(event, TrailersReceived):
             call.trailers = [(n.decode(), v.decode()) for n, v in event.headers]
-        elif isinstance(event, StreamEnded):
+        elif isinstance(event, StreamEnded) and call:
             call.ended = True
         elif isinstance(event, StreamReset) and call:
             call.reset = event.error_code
             self.open.discard(event.stream_id)
-        elif type(event).__name__ == "SettingsAcknowledged":
+        elif isinstance(event, SettingsAcknowledged):
             self.acknowledged += 1
-        elif type(event).__name__ == "ConnectionTerminated":
+        elif isinstance(event, ConnectionTerminated):
             self.goaways += 1
             assert event.error_code in self.server.endings, f"GOAWAY {event.error_code!r}: {event.additional_data}"
 
@@ -287,6 +294,7 @@ class H2Server:
         self.settings = {MAX_STREAMS: 1000, **(settings or {})}
         self.endings, self.accepted, self.host = endings, accepted, host
         self.connections, self.calls, self.failures, self.facts = [], [], [], []
+        self.refused = 0  # streams, beyond what settings allow
         self.port = 0
         self._listener = None
         self.start()
@@ -388,5 +396,5 @@ def pattern(n):
     return (block * (n // len(block) + 1))[:n]
 
 
-__all__ = ["CANCEL", "INTERNAL", "MAX_STREAMS", "NO_ERROR", "PingAckReceived", "REFUSED", "RemoteSettingsChanged",
-           "WINDOW", "WindowUpdated", "Gone", "H2Server", "answer", "pattern"]
+__all__ = ["CANCEL", "INTERNAL", "MAX_STREAMS", "NO_ERROR", "REFUSED", "WINDOW", "Gone", "H2Server", "answer",
+           "pattern"]

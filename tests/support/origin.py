@@ -51,9 +51,9 @@ class Conn(Stream):
         """The next request (with its body, unless told otherwise); Closed when there is none."""
         request = self.read_head(Request)
         self.requests += 1
+        self.origin.requests.append(request)
         if body:
             self.read_body(request)
-        self.origin.requests.append(request)
         return request
 
     def read_body(self, request):
@@ -200,6 +200,13 @@ class Origin:
     def wait_connections(self, n, within=10):
         eventually(lambda: len(self.connections) >= n, within, f"{n} connections")
         return self.connections[n - 1]
+
+    def wait_bodies(self, n, within=10):
+        """The nth request, when the bodies of so many are here."""
+        def whole():
+            return [r for r in self.requests if hasattr(r, "sha256")]
+        eventually(lambda: len(whole()) >= n, within, f"{n} requests with their bodies")
+        return whole()[n - 1]
 
     def wait_requests(self, n, within=10):
         eventually(lambda: len(self.requests) >= n, within, f"{n} requests")

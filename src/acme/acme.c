@@ -394,7 +394,7 @@ load_all(void)
         for (size_t j = 0; j < follows[i].n; j++) {
             struct acme_keeper *k = follows[i].keepers[j];
 
-            if (!k->id && k->failures == 0 && !k->attendant)
+            if (!k->loaded)
                 acme_keeper_load(k);
         }
     publish();

@@ -392,7 +392,7 @@ attend(struct acme_keeper *k)
     const struct acme_config *config = k->config;
     struct config *owner = config_hold(k->owner);
 
-    if (!k->id && k->failures == 0 && !k->wanted) {
+    if (!k->loaded) {
         acme_keeper_load(k); /* on demand: it may have been here before */
         if (k->id && !k->gone)
             k->events->changed(k);
@@ -498,6 +498,7 @@ acme_keeper_load(struct acme_keeper *k)
 {
     char why[200] = "";
 
+    k->loaded = true;
     if (!k->local)
         load_from_state(k);
     else if (!issue_locally(k, why, sizeof(why)))

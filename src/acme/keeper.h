@@ -24,6 +24,7 @@ struct acme_keeper {
     struct config            *owner;  /* of that; a reference */
     bool                      wanted; /* by a route, or `names`; else on demand */
     bool                      local;
+    bool                      loaded; /* it was looked for in the state folder */
     struct tls_identity      *id;          /* what an authority gave; NULL: nothing yet */
     struct tls_identity      *placeholder; /* self-signed; NULL: not made */
     /* Of `id`: */

@@ -163,9 +163,13 @@ tls_store_default(const struct tls_store *s)
 bool
 tls_store_has(const struct tls_store *s, struct slice name)
 {
-    for (size_t i = 0; i < s->n; i++)
-        for (size_t k = 0; k < s->identities[i]->n_names; k++)
-            if (slice_eq_nocase(s->identities[i]->names[k], name))
-                return true;
-    return false;
+    char lower[256];
+    bool star = slice_starts(name, SLICE("*."));
+
+    if (name.n > sizeof(lower))
+        return false;
+    for (size_t i = 0; i < name.n; i++)
+        lower[i] = ascii_lower(name.at[i]);
+    name = slice_of(lower, name.n);
+    return star ? map_get(&s->wild, slice_from(name, 1)) != NULL : map_get(&s->exact, name) != NULL;
 }

@@ -75,3 +75,14 @@ TEST(the_first_is_the_default_with_its_other_key)
     tls_store_release(empty);
     tls_store_release(s);
 }
+
+TEST(it_knows_whether_it_has_a_name)
+{
+    struct tls_store *s = make_store();
+
+    EXPECT(tls_store_has(s, SLICE("example.test")) && tls_store_has(s, SLICE("OTHER.test")));
+    EXPECT(tls_store_has(s, SLICE("*.example.test")));
+    EXPECT(!tls_store_has(s, SLICE("a.example.test"))); /* it is only covered */
+    EXPECT(!tls_store_has(s, SLICE("stranger.test")) && !tls_store_has(s, SLICE("")));
+    tls_store_release(s);
+}

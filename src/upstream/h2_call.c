@@ -307,16 +307,21 @@ h2_call_leave(struct h2_call *call)
 {
     struct h2_link *link = take(&call->link);
     size_t n = unread(call);
+    bool unsent;
 
     if (!link)
         return;
     list_remove(&call->in_link);
+    unsent = !nghttp2_session_find_stream(link->session, call->id);
     (void) nghttp2_session_set_stream_user_data(link->session, call->id, NULL);
     if (n)
         (void) nghttp2_session_consume_connection(link->session, n);
     if (!call->ended || !call->out_ended)
         (void) nghttp2_submit_rst_stream(link->session, NGHTTP2_FLAG_NONE, call->id,
                                          call->ended ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
+    /* Held back by nghttp2 for want of streams, maybe for ever: it never began. */
+    if (unsent)
+        h2_link_freed(link);
     if (nghttp2_session_want_write(link->session))
         h2_link_wake(link);
 }

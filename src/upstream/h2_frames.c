@@ -201,7 +201,6 @@ on_close(nghttp2_session *session, int32_t id, uint32_t code, void *arg)
 
     if (id % 2 == 0)
         return 0; /* pushed before the server knew that we want none; nobody has counted it */
-    link->streams--;
     if (call) {
         call->refused = code == NGHTTP2_REFUSED_STREAM && !call->has_head;
         call->malformed = call->malformed || (code == NGHTTP2_PROTOCOL_ERROR && !call->why);
@@ -214,7 +213,8 @@ on_close(nghttp2_session *session, int32_t id, uint32_t code, void *arg)
     return 0;
 }
 
-/* A request that never left: GOAWAY came first, or it is not wanted any more. */
+/* A request that never left: GOAWAY came first.  One that was given up has been counted out by
+ * h2_call_leave(). */
 static int
 on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int error, void *arg)
 {
@@ -228,12 +228,11 @@ on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int error, voi
     list_each (at, &link->calls)
         if (list_entry(at, struct h2_call, in_link)->id == frame->hd.stream_id)
             call = list_entry(at, struct h2_call, in_link);
-    link->streams--;
     if (call) {
         call->refused = true;
         h2_call_close(call);
+        h2_link_freed(link);
     }
-    h2_link_freed(link);
     return 0;
 }
 

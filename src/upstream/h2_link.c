@@ -158,7 +158,7 @@ void
 h2_link_freed(struct h2_link *link)
 {
     struct server_conn *c = link->conn;
-    bool had_turn = link->streams == 0 || loop_now_us() >= c->made_us + TURN_US;
+    bool had_turn = --link->streams == 0 || loop_now_us() >= c->made_us + TURN_US;
 
     if (link->leaving) {
         h2_link_wake(link);

@@ -137,7 +137,7 @@ struct h2_link {
 
 /* There is something to send, or an end to come to. */
 void h2_link_wake(struct h2_link *link);
-/* A stream has been closed: there is room for another. */
+/* A stream has been closed, or will not be opened: there is room for another. */
 void h2_link_freed(struct h2_link *link);
 /* The server has said how many streams it takes. */
 void h2_link_settings(struct h2_link *link);

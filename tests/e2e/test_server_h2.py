@@ -23,7 +23,7 @@ from support.h2_server import (CANCEL, INTERNAL, MAX_STREAMS, NO_ERROR, REFUSED,
 from support.maitred import folder, sanitized, site
 from support.ports import free_port
 from support.wait import eventually, seconds, settled, stays, volume
-from support.wire import Response
+from support.wire import Closed, Response
 
 MIB = 1 << 20
 PRIOR = "--http2-prior-knowledge"
@@ -475,8 +475,11 @@ def test_a_limit_of_nothing_and_then_some(stage):
     server = serve(stage, settings={MAX_STREAMS: 0})
     proxy = front(stage, server, timeouts={"connect": "1s", "response": "2s"}, upstream={"retries": 0})
     begun = time.monotonic()
-    assert get(proxy.address).status in (502, 503, 504)
+    assert get(proxy.address).status == 504
     assert time.monotonic() - begun < seconds(8)
+    server.connections[0].settings({MAX_STREAMS: 10})
+    assert get(proxy.address).status == 200
+    assert len(server.calls) == 1, "what was given up is not sent later"
 
 
 def test_ids_grow_and_connections_stay(stage):
@@ -575,8 +578,8 @@ def test_memory_of_slow_clients_is_bounded(stage):
 def test_small_windows_of_the_server(stage):
     server = serve(stage, settings={WINDOW: 100})
     proxy = front(stage, server)
-    found = get(proxy.address, "/told", method="POST", body=pattern(100000))
-    assert found.get("x-sha256") == hashlib.sha256(pattern(100000)).hexdigest()
+    found = get(proxy.address, "/told", method="POST", body=pattern(20000))
+    assert found.get("x-sha256") == hashlib.sha256(pattern(20000)).hexdigest()
 
 
 def test_a_window_that_stays_closed(stage):
@@ -1283,7 +1286,10 @@ def test_a_server_that_is_killed_again_and_again_under_load(stage):
 
     def load(i):
         while not stop.is_set():
-            found.append(get(proxy.address, "/20000" if i % 2 else "/x").status)
+            try:
+                found.append(get(proxy.address, "/20000" if i % 2 else "/x").status)
+            except (Closed, OSError):
+                found.append(0)  # in the middle of the body
 
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         futures = [pool.submit(load, i) for i in range(12)]
@@ -1296,7 +1302,7 @@ def test_a_server_that_is_killed_again_and_again_under_load(stage):
         for future in futures:
             future.result()
     assert found.count(200) >= len(found) * 0.97, {s: found.count(s) for s in set(found)}
-    assert set(found) <= {200, 502, 503}
+    assert set(found) <= {0, 200, 502, 503}
 
 
 def test_nothing_is_left_behind(stage):

@@ -9,7 +9,7 @@ from collections import Counter
 
 from support.fleet import fleet, states, status, with_status
 from support.load import FULL, Load, affordable
-from support.wait import eventually, seconds, stays
+from support.wait import SLOW, eventually, seconds, stays
 
 RATE = affordable(5000)
 ROUNDS = 10 if FULL else 2
@@ -110,8 +110,8 @@ def test_one_of_three_is_frozen(stage):
             began, out = frozen(proxy, a, 2)
         slow, late = check_frozen(load, began, out)
         # It is found out after a tenth of a second; it may have got that long its third of all.
-        assert len(slow) < RATE / 3 * 0.4
-        assert not late, late[:5]
+        assert SLOW or len(slow) < RATE / 3 * 0.4
+        assert SLOW or not late, late[:5]
 
 
 def test_frozen_with_the_time_out_of_the_route(stage):
@@ -121,7 +121,7 @@ def test_frozen_with_the_time_out_of_the_route(stage):
     with Load(proxy.address, connections=64, rate=RATE) as load:
         began, out = frozen(proxy, b, 2)
     _, late = check_frozen(load, began, out)
-    assert not late, late[:5]
+    assert SLOW or not late, late[:5]
 
 
 def test_killed_with_checks(stage):

@@ -232,7 +232,7 @@ def test_hedging_is_bounded_by_the_budget(stage):
     print(f"    {told['hedges']} hedges of {told['exchanges']}")
     assert not load.failed, (len(load.failed), load.failed[:3])
     assert 0 < told["hedges"] <= 0.1 * told["exchanges"] + 1 * 10 + 2
-    assert got == told["exchanges"] + told["hedges"]
+    assert told["exchanges"] < got <= told["exchanges"] + told["hedges"]  # some are cancelled on their way
 
 
 def test_the_tail_is_cut(stage):

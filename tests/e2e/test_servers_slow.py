@@ -7,15 +7,19 @@ server by peak_ewma and by round_robin, and without it.
 import contextlib
 import time
 
+import pytest
+
 from support.fleet import fleet
 from support.load import FULL, Load, affordable
 from support.maitred import address_of, to_yaml
+from support.wait import SLOW
 
 FAST_S, SLOW_S = 0.02, 0.2
 SECONDS = 20 if FULL else 4
 WARM_S = 1  # what is learned at the beginning
 
 
+@pytest.mark.skipif(SLOW, reason="a matter of time")
 def test_one_of_four_is_ten_times_slower(stage):
     fast = fleet(stage, "abc", delay=FAST_S)
     [slow] = fleet(stage, "s", delay=SLOW_S)

@@ -95,7 +95,7 @@ class H2Conn:
     def __init__(self, server, sock, number):
         self.server, self.sock, self.number = server, sock, number
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding=None))
-        self.calls, self.open, self.peak = {}, set(), 0
+        self.calls, self.open, self.peak, self.limit = {}, set(), 0, server.settings[MAX_STREAMS]
         self.closed = False    # by either side
         self.reading = threading.Event()
         self.reading.set()
@@ -142,9 +142,9 @@ class H2Conn:
         return self.h2.encoder.encode(fields)
 
     def send_headers(self, call, fields, end):
-        self.do(lambda h2: h2.send_headers(call.stream, fields, end_stream=end))
-        if end:
-            self._leave(call.stream)
+        with self._changed:
+            self._leave(call, end)
+            self.do(lambda h2: h2.send_headers(call.stream, fields, end_stream=end))
 
     def send_data(self, call, data, end):
         at = 0
@@ -159,14 +159,14 @@ class H2Conn:
                     continue
                 at += len(piece)
                 last = end and at >= len(data)
+                self._leave(call, last)
                 self.do(lambda h2: h2.send_data(call.stream, piece, end_stream=last))
             if last:
-                self._leave(call.stream)
                 return
 
     def settings(self, changes, wait=True):
         """New SETTINGS; waits until they are acknowledged."""
-        before = self.acknowledged
+        before, self.limit = self.acknowledged, changes.get(MAX_STREAMS, self.limit)
         self.do(lambda h2: h2.update_settings(changes))
         if wait:
             self.wait(lambda: self.acknowledged > before, None, 10)
@@ -204,9 +204,10 @@ class H2Conn:
                 assert left > 0, "a part waited in vain"
                 self._changed.wait(left)
 
-    def _leave(self, stream):
-        with self._changed:
-            self.open.discard(stream)
+    def _leave(self, call, last):
+        """Its place is free before the peer hears of the end."""
+        if last and call.ended:
+            self.open.discard(call.stream)
 
     def begin(self):
         """Its own settings bind the peer as soon as it has acknowledged them, not before."""
@@ -249,7 +250,7 @@ class H2Conn:
     def _note(self, event):
         call = self.calls.get(getattr(event, "stream_id", None))
         if isinstance(event, RequestReceived):
-            if len(self.open) >= self.server.settings[MAX_STREAMS]:
+            if len(self.open) >= self.limit:
                 self.server.refused += 1
                 return self.h2.reset_stream(event.stream_id, REFUSED)
             call = self.calls[event.stream_id] = Call(self, event.stream_id, event.headers)
@@ -267,6 +268,9 @@ class H2Conn:
             call.trailers = [(n.decode(), v.decode()) for n, v in event.headers]
         elif isinstance(event, StreamEnded) and call:
             call.ended = True
+            stream = self.h2.streams.get(call.stream)
+            if stream is None or stream.closed:
+                self.open.discard(call.stream)
         elif isinstance(event, StreamReset) and call:
             call.reset = event.error_code
             self.open.discard(event.stream_id)

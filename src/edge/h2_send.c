@@ -102,7 +102,8 @@ add_length(struct nv_list *list, const struct exchange *x, bool bodiless, char d
     if (bodiless && !(head && body && body->length > 0 &&
                       !fields_has(&x->response.fields, FIELD_CONTENT_LENGTH)))
         return;
-    if (body && body->length == BODY_LENGTH_UNKNOWN)
+    /* HTTP/2 needs none to end; a server that spoke it and said none means none (trailers-only). */
+    if (body ? body->length == BODY_LENGTH_UNKNOWN : x->response.version == 20)
         return;
     add(list, SLICE("content-length"),
         slice_of(digits, text_format_u64(digits, body ? (uint64_t) body->length : 0)));
@@ -133,7 +134,9 @@ h2_send_head(struct h2_stream *s, bool with_data)
         add(&list, SLICE("date"), send_date(client_edge(s->serving.conn)));
     if (slice_is_present(x->relay.upstream) && x->fault.reason == REASON_NONE)
         add(&list, SLICE("via"),
-            x->response.version == 10 ? SLICE("1.0 maitred") : SLICE("1.1 maitred"));
+            x->response.version == 10   ? SLICE("1.0 maitred")
+            : x->response.version == 20 ? SLICE("2.0 maitred")
+                                        : SLICE("1.1 maitred"));
     if (!slice_is_present(s->head.protocol) || x->response.status != 200)
         add_length(&list, x, bodiless, digits);
     if (!with_data)

@@ -99,8 +99,9 @@ put_head(struct text *out, struct serving *s, enum framing framing, bool keep_al
         text_literal(out, "\r\n");
     }
     if (slice_is_present(x->relay.upstream) && x->fault.reason == REASON_NONE)
-        text_put(out, x->response.version == 10 ? SLICE("Via: 1.0 maitred\r\n")
-                                                : SLICE("Via: 1.1 maitred\r\n"));
+        text_put(out, x->response.version == 10   ? SLICE("Via: 1.0 maitred\r\n")
+                      : x->response.version == 20 ? SLICE("Via: 2.0 maitred\r\n")
+                                                  : SLICE("Via: 1.1 maitred\r\n"));
     put_framing(out, x, framing);
     if (x->response.status == 101) {
         text_literal(out, "Connection: Upgrade\r\nUpgrade: ");

@@ -154,15 +154,21 @@ rest(struct h2_link *link)
     timer_set(&loop_self()->timers, &c->idle, c->idle_since_us + link->idle_us);
 }
 
+static bool
+had_turn(const struct h2_link *link)
+{
+    return link->streams == 0 || loop_now_us() >= link->conn->made_us + TURN_US;
+}
+
 void
 h2_link_freed(struct h2_link *link)
 {
     struct server_conn *c = link->conn;
-    bool had_turn = --link->streams == 0 || loop_now_us() >= c->made_us + TURN_US;
 
+    link->streams--;
     if (link->leaving) {
         h2_link_wake(link);
-    } else if (had_turn && line_is_led_elsewhere(c->server)) {
+    } else if (had_turn(link) && line_is_led_elsewhere(c->server)) {
         /* Its streams are of no use there, its place is. */
         h2_link_leave(link);
     } else {

@@ -16,6 +16,7 @@
 #include <openssl/engine.h>
 #include <openssl/err.h>
 #include <openssl/store.h>
+#include <openssl/ui.h>
 #include <string.h>
 
 EVP_PKEY *
@@ -46,10 +47,17 @@ tls_key_reader_free(struct tls_key_reader *r)
 
 enum { URI_MAX = 1000 };
 
+/* Nobody is there to type a PIN. */
+static UI_METHOD *
+no_questions(void)
+{
+    return (UI_METHOD *) UI_null();
+}
+
 static EVP_PKEY *
 from_store(const char *uri)
 {
-    OSSL_STORE_CTX *store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
+    OSSL_STORE_CTX *store = OSSL_STORE_open(uri, no_questions(), NULL, NULL, NULL);
     EVP_PKEY *key = NULL;
 
     while (store && !key && !OSSL_STORE_eof(store)) {
@@ -84,16 +92,26 @@ cut_module(char *uri, char *path, size_t room)
         at[-1] = '\0'; /* and the ? or & before it */
 }
 
-/* The engine stays: its keys need it, and it remembers where it is logged in. */
+/* One engine is started, with one module, and stays: its keys need it, and it remembers where it is
+ * logged in. */
+static struct {
+    ENGINE *engine;
+    char    name[32], module[URI_MAX];
+} started;
+
+/* NULL, maybe with a sentence. */
 static ENGINE *
-start_engine(const char *name, const char *module)
+start_engine(const char *name, const char *module, struct text *why)
 {
-    static ENGINE *started;
-    static char started_name[32];
     ENGINE *engine;
 
-    if (started && strcmp(name, started_name) == 0)
-        return started;
+    if (started.engine) {
+        if (strcmp(name, started.name) == 0 && strcmp(module, started.module) == 0)
+            return started.engine;
+        text_printf(why, "keys are in use from `%s`%s%s already, and all must be from there",
+                    started.name, started.module[0] ? " with " : "", started.module);
+        return NULL;
+    }
     engine = ENGINE_by_id(name);
     if (!engine)
         return NULL;
@@ -102,8 +120,9 @@ start_engine(const char *name, const char *module)
         ENGINE_free(engine);
         return NULL;
     }
-    started = engine;
-    snprintf(started_name, sizeof(started_name), "%s", name);
+    started.engine = engine;
+    snprintf(started.name, sizeof(started.name), "%s", name);
+    snprintf(started.module, sizeof(started.module), "%s", module);
     return engine;
 }
 
@@ -137,10 +156,10 @@ tls_key_fetch(struct slice uri, struct text *why)
     if (!key) {
         ERR_clear_error();
         cut_module(whole, module, sizeof(module));
-        engine = start_engine(name, module);
-        key = engine ? ENGINE_load_private_key(engine, whole, NULL, NULL) : NULL;
+        engine = start_engine(name, module, why);
+        key = engine ? ENGINE_load_private_key(engine, whole, no_questions(), NULL) : NULL;
     }
-    if (!key)
+    if (!key && why->n == 0)
         explain(why, scheme);
     ERR_clear_error();
     return key;

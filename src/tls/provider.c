@@ -3,8 +3,8 @@
  * tls/provider.c - two algorithms of which a handshake asks dozens of times, as an OpenSSL provider
  * that is built in, stands next to OpenSSL's own one and is preferred to it.
  *
- * Cryptography stays OpenSSL's: what is ours is only how it is called.  HMAC is there for SHA-256 and
- * SHA-384, which is all that TLS asks for.
+ * Cryptography stays OpenSSL's: what is ours is only how it is called.  HMAC is there for SHA-256
+ * and SHA-384, which is all that TLS asks for.
  */
 #include "tls/provider.h"
 

@@ -68,6 +68,15 @@ h2_call_close(struct h2_call *call)
     h2_call_wake(call);
 }
 
+void
+h2_call_blame(struct h2_call *call)
+{
+    if (call->why)
+        return;
+    call->malformed = true;
+    call->why = "against the rules of HTTP/2";
+}
+
 /* ------------------------------------------------------------------ the request */
 
 /* To be sent behind the last DATA; nghttp2 copies names and values. */
@@ -133,6 +142,8 @@ h2_call_begin(struct h2_call *call, struct server_conn *c, struct arena *arena,
         .refused = true, /* until it is begun */
     };
     list_init(&call->in_link);
+    if (link->broken)
+        h2_call_blame(call);
     if (link->over || link->leaving)
         return ERR_RESET;
     if (request->has_body && request->whole) {

@@ -203,10 +203,10 @@ on_close(nghttp2_session *session, int32_t id, uint32_t code, void *arg)
         return 0; /* pushed before the server knew that we want none; nobody has counted it */
     if (call) {
         call->refused = code == NGHTTP2_REFUSED_STREAM && !call->has_head;
-        call->malformed = call->malformed || (code == NGHTTP2_PROTOCOL_ERROR && !call->why);
-        if (!call->why && code != NGHTTP2_NO_ERROR)
-            call->why = call->malformed ? "against the rules of HTTP/2"
-                                        : nghttp2_http2_strerror(code);
+        if (code == NGHTTP2_PROTOCOL_ERROR)
+            h2_call_blame(call); /* by us: the server's own word would be known already */
+        else if (!call->why && code != NGHTTP2_NO_ERROR)
+            call->why = nghttp2_http2_strerror(code);
         h2_call_close(call);
     }
     h2_link_freed(link);

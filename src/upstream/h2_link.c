@@ -61,10 +61,8 @@ h2_link_leave(struct h2_link *link)
 static void
 tell(const struct h2_link *link, struct h2_call *call, bool orderly)
 {
-    if (link->broken && !call->why) {
-        call->malformed = true;
-        call->why = "against the rules of HTTP/2";
-    }
+    if (link->broken)
+        h2_call_blame(call);
     call->refused = !nghttp2_session_find_stream(link->session, call->id) ||
                     (orderly && server_conn_unseen(link->conn, call->sent_before));
     h2_call_close(call);

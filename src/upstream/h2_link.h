@@ -147,6 +147,8 @@ nghttp2_session *h2_frames_session(struct h2_link *link, uint32_t window);
 bool h2_call_add(struct h2_call *call, struct slice bytes);
 /* nghttp2 has forgotten it, or the connection broke. */
 void h2_call_close(struct h2_call *call);
+/* The server broke the rules; unless something else is known to be wrong. */
+void h2_call_blame(struct h2_call *call);
 /* Whoever waits looks again. */
 void h2_call_wake(struct h2_call *call);
 

@@ -62,10 +62,11 @@ static const char *const tls[] = {
 static const struct option health_options[] = {
     {"probe", &option_choice, offsetof(struct health_config, kind), .preset = "http",
      .choices = probe_names,
-     .doc = "How the server is asked: by an HTTP request, gRPC's health service (over HTTP/2), a TCP "
-            "connection, the greeting of an FTP server, a command that is run here, or an agent "
-            "that runs beside the server and answers as HAProxy's agent-check (`up`, `down`, "
-            "`75%`, `drain`, `maint`, `ready`)."},
+     .doc =
+         "How the server is asked: by an HTTP request, gRPC's health service (over HTTP/2), a TCP "
+         "connection, the greeting of an FTP server, a command that is run here, or an agent "
+         "that runs beside the server and answers as HAProxy's agent-check (`up`, `down`, "
+         "`75%`, `drain`, `maint`, `ready`)."},
     {"every", &option_duration, offsetof(struct health_config, every_us), .preset = "5s",
      .min = 10000, .max = 86400000000,
      .doc = "How often.  The checks of all servers are spread over the interval."},
@@ -83,8 +84,8 @@ static const struct option health_options[] = {
      .doc = "Ask another port than the server's; an agent always has one of its own."},
     {"tls", &option_choice, offsetof(struct health_config, tls), .preset = "auto", .choices = tls,
      .doc =
-         "http, grpc: whether the check is made over TLS, with the upstream's `tls`: `auto` as requests "
-         "are, unless it asks another `port`."},
+         "http, grpc: whether the check is made over TLS, with the upstream's `tls`: `auto` as "
+         "requests are, unless it asks another `port`."},
     {"path", &option_string, offsetof(struct health_config, path),
      .doc = "http: what is asked for, with the query if any: `/`."},
     {"host", &option_string, offsetof(struct health_config, host),

@@ -147,7 +147,8 @@ TEST(ranges_of_statuses)
 
 TEST(a_check_by_grpc_may_name_a_service)
 {
-    struct config *c = load("health: [{probe: grpc, service: shop.Cart, host: h:1}, {probe: grpc}]\n");
+    struct config *c = load(
+        "health: [{probe: grpc, service: shop.Cart, host: h:1}, {probe: grpc}]\n");
     const struct health_config *h = c ? check_of(c, 0) : NULL;
 
     EXPECT(h != NULL);

@@ -12,8 +12,8 @@ import pytest
 from support.certs import Authority
 from support.client import get
 from support.grpc_server import CHECK, SERVICE, GrpcServer, call, channel, unary
-from support.h2 import (CANCEL, DATA, END_HEADERS, END_STREAM, H2, HEADERS, INTERNAL_ERROR, PING, PREFACE,
-                        REFUSED_STREAM, RST_STREAM, SETTINGS)
+from support.h2 import (CANCEL, DATA, END_HEADERS, END_STREAM, H2, HEADERS, INTERNAL_ERROR, NO_ERROR, PING,
+                        PREFACE, REFUSED_STREAM, RST_STREAM, SETTINGS)
 from support.maitred import sanitized
 from support.wait import eventually, seconds, volume
 
@@ -276,6 +276,36 @@ def test_a_status_behind_messages(path):
     assert trailers["behind"] == path.server.name
 
 
+@pytest.mark.parametrize("again", range(5))
+def test_a_server_that_ends_a_call_before_its_client_does(path, again):
+    """The status comes through while the client still sends: in the head, and behind a message."""
+    more = threading.Event()
+
+    def endless():
+        yield b"one"
+        more.wait(seconds(10))
+
+    with path.channel() as on:
+        done = on.stream_unary(SERVICE + "Reject").future(endless(), timeout=seconds(10))
+        assert (done.code(), done.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "enough")
+        talk = on.stream_stream(SERVICE + "First")(endless(), timeout=seconds(10))
+        assert list(talk) == [b"ONE"] and talk.code() == OK
+        more.set()
+
+
+def test_an_early_answer_is_whole_and_then_the_client_is_told_to_stop(clear):
+    """RST_STREAM with NO_ERROR, behind the answer (RFC 9113 8.1)."""
+    with H2(clear.address) as h2:
+        for stream, method in enumerate(["Reject", "First"] * 20):
+            stream = 2 * stream + 1
+            h2.request(stream, "POST", SERVICE + method, end=False, body=message(b"one"),
+                       fields=[("content-type", "application/grpc"), ("te", "trailers")])
+            answer = h2.response(stream)
+            assert ("grpc-status", "8" if method == "Reject" else "0") in (answer.trailers or answer.head)
+            assert answer.ended
+            assert h2.until(lambda f, n=stream: f.kind == RST_STREAM and f.stream == n).code == NO_ERROR
+
+
 def test_large_metadata(path):
     with path.channel() as on:
         done = unary(on, "Large", b"7000")
@@ -450,6 +480,20 @@ def test_no_route(stage):
     proxy = stage.proxy(GONE, upstream=H2C, route={"path": "/other.Service/"})
     done = call(proxy.address, "Unary")
     assert (done.code, done.details) == (grpc.StatusCode.UNIMPLEMENTED, "no route matches the request")
+
+
+def test_a_refusal_while_the_client_still_sends(stage):
+    proxy = stage.proxy(GONE, upstream=H2C, route={"path": "/other.Service/"})
+    with H2(proxy.address) as h2:
+        for stream in range(1, 41, 2):
+            answer = ask(h2, "Unary", b"", stream=stream, end=False)
+            assert (answer.get("grpc-status"), answer.ended) == ("12", True)
+            assert h2.until(lambda f, n=stream: f.kind == RST_STREAM and f.stream == n).code == NO_ERROR
+    with channel(proxy.address) as on:
+        more = threading.Event()
+        done = on.stream_unary(SERVICE + "Collect").future(iter(more.wait, None), timeout=seconds(10))
+        assert done.code() == grpc.StatusCode.UNIMPLEMENTED
+        more.set()
 
 
 def test_not_allowed(stage):

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from support import token
+from support import softhsm
 from support.certs import Authority
 from support.client import get
 from support.maitred import ROOT, Maitred, command
@@ -39,14 +39,14 @@ class Furniture:
             shutil.copy(path, f"{self.folder}/{name}")
         os.mkdir(f"{self.folder}/certificates")
         shutil.copy(f"{self.folder}/site.pem", f"{self.folder}/certificates/site.pem")
-        if token.is_available():
-            self.web = token.Token(f"{self.folder}/web", label="web")
+        if softhsm.is_available():
+            self.web = softhsm.Token(f"{self.folder}/web", label="web")
             self.env = self.web.env
             self.web.take(site, 1, label="site")
         os.chmod(self.folder, 0o755)
 
     def put_in(self, text):
-        if token.is_available():
+        if softhsm.is_available():
             text = text.replace(f"file:{FOLDER}/pin", f"file:{self.folder}/web/pin")
         return text.replace(FOLDER, self.folder).replace(KEYLOG, f"{self.folder}/keys")
 
@@ -57,8 +57,8 @@ def furniture(module_stage):
 
 
 def skip_without_token(text):
-    if "pkcs11:" in text and not token.is_available():
-        pytest.skip(token.REASON)
+    if "pkcs11:" in text and not softhsm.is_available():
+        pytest.skip(softhsm.REASON)
 
 
 def test_there_are_examples():

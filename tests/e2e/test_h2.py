@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP/2 to clients: what is asked for gets there, and what is answered comes back."""
 import hashlib
+import json
 import os
 import re
 import signal
@@ -328,6 +329,19 @@ def test_nghttp_uploads_and_downloads(stage):
     done = subprocess.run(["nghttp", "-d", path, "-H", ":method: PUT", proxy.url("/up")], capture_output=True,
                           text=True, timeout=seconds(30))
     assert f'"length": {3 * MIB}' in done.stdout, (done.stdout, done.stderr)
+
+
+def test_streams_are_requests_of_one_client(stage):
+    """What is told apart by "the first of its connection" is: only the first stream is."""
+    origin = stage.origin(serve_forever(answer_echo))
+    proxy = stage.run(site(origin, routes=[{"path": "/status", "use": [{"status": {}}]}, {"to": "app"}]), workers=1)
+    for _ in range(3):
+        with H2(proxy.address) as h2:
+            for i in range(10):
+                h2.request(1 + 2 * i)
+            assert all(h2.response(1 + 2 * i).status == 200 for i in range(10))
+    told = json.loads(get(proxy.address, "/status").body)["upstreams"][0]
+    assert (told["exchanges"], told["clients"], told["clients_per_connection"] > 0) == (30, 3, True)
 
 
 # ---------------------------------------------------------------- flow control

@@ -143,6 +143,7 @@ class Service(grpc.GenericRpcHandler):
                  "Metadata": grpc.unary_unary_rpc_method_handler, "Large": grpc.unary_unary_rpc_method_handler,
                  "Sleep": grpc.unary_unary_rpc_method_handler, "Collect": grpc.stream_unary_rpc_method_handler,
                  "Count": grpc.unary_stream_rpc_method_handler, "FailLate": grpc.unary_stream_rpc_method_handler,
+                 "Reject": grpc.stream_unary_rpc_method_handler, "First": grpc.stream_stream_rpc_method_handler,
                  "Forever": grpc.unary_stream_rpc_method_handler, "Chat": grpc.stream_stream_rpc_method_handler}
         name = details.method.rpartition("/")[2]
         if not details.method.startswith(SERVICE) or name not in kinds:
@@ -238,6 +239,14 @@ class Service(grpc.GenericRpcHandler):
             yield self.name.encode()
             time.sleep(HOLD)
         yield b"never read"  # so that `done` is not reached by the client's end
+
+    def Reject(self, requests, context):
+        """At once, whatever may come."""
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "enough")
+
+    def First(self, requests, context):
+        """Answers the first message, and ends the call before its client does."""
+        yield next(requests).upper()
 
     def Chat(self, requests, context):
         """Each message at once, in capitals."""

@@ -99,6 +99,8 @@ struct h2_stream {
     bool            started;
     bool            closed;    /* nghttp2 has forgotten it */
     bool            answered;  /* END_STREAM was handed to nghttp2 */
+    bool            left;      /* ... and is on its way */
+    bool            unread;    /* nobody needs what the client still sends */
     bool            continued; /* 100 was sent */
     bool            whole;     /* the head had END_STREAM */
     bool            overflown; /* WINDOW_UPDATE has made its window too large */
@@ -154,6 +156,8 @@ void h2_stream_start(struct h2_stream *s, bool whole);
 /* nghttp2 has closed it: ended well when both sides have sent END_STREAM. */
 void h2_stream_closed(struct h2_stream *s);
 void h2_stream_cancel(struct h2_stream *s);
+/* END_STREAM has left. */
+void h2_stream_left(struct h2_stream *s);
 /* RST_STREAM, unless it is over already. */
 void h2_stream_reset(struct h2_stream *s, uint32_t code);
 void h2_stream_free(struct h2_stream *s);

@@ -175,11 +175,13 @@ static int
 on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *conn)
 {
     struct h2_conn *h = conn;
-    const struct h2_stream *s;
+    struct h2_stream *s = stream_of(session, frame->hd.stream_id);
 
+    if (s && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+        h2_stream_left(s);
     if (frame->hd.type != NGHTTP2_RST_STREAM)
         return 0;
-    s = stream_of(session, frame->hd.stream_id);
     note_reset(h, frame->hd.stream_id);
     if (is_clients_fault(frame->rst_stream.error_code))
         h2_count_reset(h);

@@ -132,14 +132,29 @@ take_head(struct h2_stream *s)
                          fields_list_has(&q->fields, FIELD_EXPECT, SLICE("100-continue"));
 }
 
-/* A client that still sends what nobody needs any more is told so (RFC 9113 8.1). */
+/* A client that still sends what nobody needs any more is told so (RFC 9113 8.1); behind the answer,
+ * which nghttp2 would leave out of a stream that is to be reset. */
+static void
+stop_sender(struct h2_stream *s)
+{
+    if (s->unread && s->left && !s->body.complete)
+        h2_stream_reset(s, NGHTTP2_NO_ERROR);
+}
+
+void
+h2_stream_left(struct h2_stream *s)
+{
+    s->left = true;
+    stop_sender(s);
+}
+
 static enum serving_outcome
 finish(struct serving *serving)
 {
     struct h2_stream *s = h2_stream_of(serving);
 
-    if (!s->whole && !s->body.complete)
-        h2_stream_reset(s, NGHTTP2_NO_ERROR);
+    s->unread = !s->whole;
+    stop_sender(s);
     return SERVING_NEXT;
 }
 

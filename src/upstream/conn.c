@@ -375,9 +375,11 @@ take_over(struct server_conn *c, const struct server_want *want, bool *placed)
     return NULL;
 }
 
-/* One that is there, or comes back. */
+/* One that is there, or comes back.  *again: one that was promised is of no use, so that it is worth
+ * another look. */
 static struct server_conn *
-reuse(struct server *s, const struct server_want *want, struct conn_result *result, bool *placed)
+reuse(struct server *s, const struct server_want *want, struct conn_result *result, bool *placed,
+      bool *again)
 {
     struct server_pool *pool = pool_of(s);
     struct server_conn *c = NULL;
@@ -393,20 +395,27 @@ reuse(struct server *s, const struct server_want *want, struct conn_result *resu
             c = NULL;
         }
     }
-    if (!c && (!limited || (will_be_shared(pool, want) && pool->opening)))
-        c = take_over(have_patience(s, want, result), want, placed);
+    *again = false;
+    if (!c && (!limited || (will_be_shared(pool, want) && pool->opening))) {
+        struct server_conn *promised = have_patience(s, want, result);
+
+        c = take_over(promised, want, placed);
+        *again = promised && !c && !*placed;
+    }
     return c;
 }
 
 struct server_conn *
 server_conn_get(struct server *s, const struct server_want *want, struct conn_result *result)
 {
+    uint64_t until_us = loop_now_us() + want->connect_us;
     struct server_conn *c = NULL;
-    bool placed = false;
+    bool placed = false, again = !want->fresh;
 
     *result = (struct conn_result){.fault = CONN_OK};
-    if (!want->fresh)
-        c = reuse(s, want, result, &placed);
+    /* A shared connection that ends at its beginning disappoints many: they do not make one each. */
+    while (again && fiber_self()->cancelled == OK && loop_now_us() < until_us)
+        c = reuse(s, want, result, &placed, &again);
     while (!c && !placed) {
         if (fiber_self()->cancelled != OK) {
             *result = (struct conn_result){.fault = CONN_FAILED, .err = ERR_CANCELLED};

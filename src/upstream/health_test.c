@@ -294,7 +294,8 @@ TEST(probes_of_silent_servers_are_bounded_and_end_with_the_checks)
     address.v4.sin_addr.s_addr = htonl(INADDR_ANY);
     speak(NULL);
     health_follow(group);
-    run_for(20 * EVERY_US);
+    for (int i = 0; i < 50 && speaker.accepted < PROBES_MAX; i++)
+        run_for(20 * EVERY_US); /* once is enough, but for sanitizers */
     EXPECT_EQ(fiber_count(), PROBES_MAX);
     EXPECT_EQ(speaker.accepted, PROBES_MAX);
     EXPECT(take_down());

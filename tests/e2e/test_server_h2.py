@@ -439,6 +439,35 @@ def test_as_many_as_the_server_wants(stage):
     assert max(c.peak for c in server.connections) <= 5 and len(server.connections) <= 7
 
 
+def test_a_crowd_and_a_server_that_thinks_better_of_it(stage):
+    """It says that it takes a hundred, and then that it takes three; who was promised room waits again."""
+
+    def opening(conn):
+        conn.h2.initiate_connection()
+        conn.h2.update_settings({MAX_STREAMS: 100})
+        conn.h2.update_settings({MAX_STREAMS: 3})
+
+    server = serve(stage, lambda call: (time.sleep(0.1), call.respond(200)), settings={MAX_STREAMS: 3}, opening=opening)
+    proxy = front(stage, server)
+    assert statuses(many(proxy, 30)) == [200] * 30
+    assert max(c.peak for c in server.connections) <= 3 and len(server.connections) <= 16
+
+
+def test_a_crowd_and_a_connection_that_ends_at_once(stage):
+    """It is taken back before anything was done on it: all go to the next one, and nobody storms the server."""
+
+    def opening(conn):
+        conn.h2.initiate_connection()
+        conn.raw(conn.h2.data_to_send())
+        if conn.number == 0:
+            conn.goaway(0)
+
+    server = serve(stage, lambda call: answer(call) if call.conn.number else None, opening=opening)
+    proxy = front(stage, server)
+    assert statuses(many(proxy, 40, method="POST", body=b"x")) == [200] * 40
+    assert len(server.connections) <= 5
+
+
 @pytest.mark.parametrize("most", [1, 3])
 def test_a_crowd_at_the_start_at_a_server_that_wants_few(stage, most):
     """Nobody knows yet that it does."""

@@ -132,8 +132,8 @@ take_head(struct h2_stream *s)
                          fields_list_has(&q->fields, FIELD_EXPECT, SLICE("100-continue"));
 }
 
-/* A client that still sends what nobody needs any more is told so (RFC 9113 8.1); behind the answer,
- * which nghttp2 would leave out of a stream that is to be reset. */
+/* A client that still sends what nobody needs any more is told so (RFC 9113 8.1); behind the
+ * answer, which nghttp2 would leave out of a stream that is to be reset. */
 static void
 stop_sender(struct h2_stream *s)
 {

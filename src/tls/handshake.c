@@ -254,6 +254,7 @@ tls_layer_handshake(struct tls_layer *t, uint64_t deadline_us, char *why, size_t
         int result, reason;
 
         spare_ticket(t);
+        tls_layer_warm(t);
         t->corked = true;
         ERR_clear_error();
         result = SSL_do_handshake(t->ssl);

@@ -175,6 +175,83 @@ bio_new(struct tls_layer *t)
     return bio;
 }
 
+/* ------------------------------------------------------------------ OpenSSL's buffers */
+
+/* OpenSSL has two buffers of 16 KiB for a connection.  Giving them back with each record
+ * (SSL_MODE_RELEASE_BUFFERS) costs every small request two allocations that are too large to be
+ * cheap; so they are given back when the connection was quiet for a while, or when too many others
+ * have some. */
+enum { COOL_US = 500000, WARM_MAX = 64 };
+
+static void
+unlink_warm(struct tls_worker *w, struct tls_layer *t)
+{
+    list_remove(&t->link);
+    t->warm = false;
+    w->n_warm--;
+}
+
+/* Half a record has to stay where it is. */
+static void
+chill(struct tls_worker *w, struct tls_layer *t)
+{
+    if (SSL_free_buffers(t->ssl))
+        unlink_warm(w, t);
+}
+
+static void
+set_cool(struct tls_worker *w)
+{
+    timer_set(&loop_self()->timers, &w->cool, loop_now_us() + COOL_US);
+}
+
+static void
+on_cool(struct timer *timer)
+{
+    struct tls_worker *w = container_of(timer, struct tls_worker, cool);
+
+    list_each (link, &w->warm) {
+        struct tls_layer *t = list_entry(link, struct tls_layer, link);
+        bool used = t->used;
+
+        t->used = false;
+        if (!used)
+            chill(w, t);
+    }
+    if (w->n_warm)
+        set_cool(w);
+}
+
+void
+tls_layer_warm(struct tls_layer *t)
+{
+    struct tls_worker *w;
+
+    t->used = true;
+    if (t->warm)
+        return;
+    w = tls_worker_self();
+    if (w->n_warm >= WARM_MAX)
+        chill(w, list_entry(w->warm.prev, struct tls_layer, link));
+    list_push(&w->warm, &t->link);
+    t->warm = true;
+    w->cool.fire = on_cool;
+    if (w->n_warm++ == 0)
+        set_cool(w);
+}
+
+static void
+forget_warmth(struct tls_layer *t)
+{
+    struct tls_worker *w = tls_worker_self();
+
+    if (!t->warm)
+        return;
+    unlink_warm(w, t);
+    if (w->n_warm == 0)
+        timer_clear(&loop_self()->timers, &w->cool);
+}
+
 /* ------------------------------------------------------------------ receiving and sending */
 
 /* What an earlier call left behind must not be taken for this one's; mostly there is nothing. */
@@ -207,6 +284,7 @@ layer_recv_now(struct sock *s, void *at, size_t room)
     size_t total = 0, n = 0;
     int result = 1;
 
+    tls_layer_warm(t);
     do {
         forget_errors();
         result = SSL_read_ex(t->ssl, (char *) at + total, room - total, &n);
@@ -235,6 +313,7 @@ seal(struct tls_layer *t, const void *at, size_t n)
 {
     size_t written = 0;
 
+    tls_layer_warm(t);
     forget_errors();
     if (SSL_write_ex(t->ssl, at, n < RECORD_BYTES ? n : RECORD_BYTES, &written) == 1)
         return (ssize_t) written;
@@ -416,6 +495,7 @@ void
 tls_layer_free(struct tls_layer *t)
 {
     give_buffer(t);
+    forget_warmth(t);
     /* Else OpenSSL would spoil the session for want of a goodbye, which TLS 1.1 stopped asking
      * for. */
     SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);

@@ -16,6 +16,7 @@
 struct tls_layer {
     struct sock_layer        layer;
     struct sock             *sock;
+    struct list              link; /* in the worker's list of those with buffers */
     SSL                     *ssl;
     struct slice             early;  /* received before OpenSSL was there; in the caller's buffer */
     char                    *out;    /* lent while bytes are held */
@@ -24,6 +25,8 @@ struct tls_layer {
     bool                     corked; /* hold everything; somebody flushes soon */
     bool                     drained; /* the last read found no whole record */
     bool                     failed; /* OpenSSL must not be asked to send any more */
+    bool                     warm;    /* it is in that list */
+    bool                     used;    /* since the list was last looked through */
     bool                     ended;  /* the wire has */
     int                      wire_errno;
     const struct tls_choice *choice; /* during the handshake with a client */
@@ -40,6 +43,8 @@ struct tls_layer *tls_layer_new(struct sock *s, SSL_CTX *context, const struct t
  * it still is the caller's to free; `why` says what happened. */
 enum err tls_layer_handshake(struct tls_layer *t, uint64_t deadline_us, char *why, size_t room);
 void tls_layer_free(struct tls_layer *t);
+/* OpenSSL is about to work for it: the buffers that it takes are given back in a while. */
+void tls_layer_warm(struct tls_layer *t);
 /* Of a sock that has one, or NULL. */
 struct tls_layer *tls_layer_of(const struct sock *s);
 

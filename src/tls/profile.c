@@ -34,10 +34,8 @@ tls_profile_apply(SSL_CTX *c, enum tls_profile profile)
 
     SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-    /* What is idle gives its buffers back; a chain is what the files say, not searched for in each
-     * handshake. */
-    SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN |
-                            SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    /* A chain is what the files say, not searched for in each handshake. */
+    SSL_CTX_set_mode(c, SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(c, 1);
     return SSL_CTX_set_min_proto_version(c, lowest) && SSL_CTX_set_cipher_list(c, ciphers_1_2) &&
            SSL_CTX_set_ciphersuites(c, ciphers_1_3) && SSL_CTX_set1_groups_list(c, groups) &&

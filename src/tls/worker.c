@@ -55,6 +55,7 @@ tls_worker_self(void)
         return NULL;
     }
     w->number = loop_self()->number;
+    list_init(&w->warm);
     return w;
 }
 

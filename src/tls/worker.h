@@ -8,6 +8,8 @@
 #ifndef TLS_WORKER_H
 #define TLS_WORKER_H
 
+#include "base/list.h"
+#include "runtime/timer.h"
 #include "tls/key.h"
 
 #include <openssl/ssl.h>
@@ -53,6 +55,9 @@ struct tls_worker {
     struct tls_key_reader  keys;
     X509_STORE            *system_trust; /* read when first needed */
     struct tls_ticket_ring tickets;
+    struct list            warm; /* connections that have buffers, see layer.c */
+    size_t                 n_warm;
+    struct timer           cool;
 };
 
 /* Of this thread's loop; NULL when out of memory. */

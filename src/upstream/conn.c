@@ -375,8 +375,8 @@ take_over(struct server_conn *c, const struct server_want *want, bool *placed)
     return NULL;
 }
 
-/* One that is there, or comes back.  *again: one that was promised is of no use, so that it is worth
- * another look. */
+/* One that is there, or comes back.  *again: one that was promised is of no use, so that it is
+ * worth another look. */
 static struct server_conn *
 reuse(struct server *s, const struct server_want *want, struct conn_result *result, bool *placed,
       bool *again)
@@ -413,7 +413,8 @@ server_conn_get(struct server *s, const struct server_want *want, struct conn_re
     bool placed = false, again = !want->fresh;
 
     *result = (struct conn_result){.fault = CONN_OK};
-    /* A shared connection that ends at its beginning disappoints many: they do not make one each. */
+    /* A shared connection that ends at its beginning disappoints many: they do not make one
+     * each. */
     while (again && fiber_self()->cancelled == OK && loop_now_us() < until_us)
         c = reuse(s, want, result, &placed, &again);
     while (!c && !placed) {

@@ -9,11 +9,6 @@
 
 #include <stdio.h>
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-enum { SLOWER = 30 };
-#else
-enum { SLOWER = 1 };
-#endif
 enum { SERVERS = 1000, ROUNDS = 10, PICKS = 2000 };
 
 /* Most that a pick may cost: ten times the figure to reach, in ns. */
@@ -86,7 +81,7 @@ TEST(a_pick_among_a_thousand_is_cheap)
         double equal = cost_of(costs[i].ops, NULL), weighted = cost_of(costs[i].ops, odd);
 
         printf("# %-18s %6.0f   odd weights %6.0f\n", costs[i].ops->name, equal, weighted);
-        EXPECT_OF(costs[i].ops, equal < costs[i].most_ns * SLOWER &&
-                                    weighted < costs[i].most_ns * SLOWER);
+        EXPECT_OF(costs[i].ops, equal < costs[i].most_ns * TEST_SLOWDOWN &&
+                                    weighted < costs[i].most_ns * TEST_SLOWDOWN);
     }
 }

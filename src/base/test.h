@@ -23,6 +23,13 @@ void test_register(struct test *t);
 void test_failed(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* What is timed takes so many times longer, for who compiles with a sanitizer. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+enum { TEST_SLOWDOWN = 30 };
+#else
+enum { TEST_SLOWDOWN = 1 };
+#endif
+
 #define TEST(test_name)                                                                           \
     static void test_name(void);                                                                  \
     __attribute__((constructor)) static void test_name##_register(void)                           \

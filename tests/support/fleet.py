@@ -12,14 +12,13 @@ Each answers by its name.  For scripts that need no process see support/origin.p
 """
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
 
 from support.client import get
 from support.ports import free_port
-from support.wait import seconds
+from support.wait import readable, seconds
 
 PROCESS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fleet_server.py")
 STATUS = {"path": "/status", "use": ["status"]}
@@ -40,7 +39,7 @@ class Server:
 
     def _answer(self):
         """One line; a server that was paused has none."""
-        ready, _, _ = select.select([self.popen.stdout], [], [], seconds(10))
+        ready = readable(self.popen.stdout, seconds(10))
         line = self.popen.stdout.readline() if ready else b""
         assert line, f"server {self.name} says nothing"
         return json.loads(line)

@@ -9,7 +9,6 @@ Run as a program it is the server; its methods are at the end of this file.
 """
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -29,7 +28,7 @@ HOLD = 0.05  # seconds between two messages of Forever
 
 if __name__ != "__main__":
     from support.ports import free_port
-    from support.wait import seconds
+    from support.wait import readable, seconds
 
 
 # ---------------------------------------------------------------- the server, from outside
@@ -48,14 +47,14 @@ class GrpcServer:
         env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
         self.popen = subprocess.Popen([sys.executable, "-P", os.path.abspath(__file__), self.address, self.name, *files],
                                       stdout=subprocess.PIPE, stdin=subprocess.PIPE, env=env)
-        ready, _, _ = select.select([self.popen.stdout], [], [], seconds(20))
+        ready = readable(self.popen.stdout, seconds(20))
         assert ready and self.popen.stdout.readline() == b"ready\n", f"gRPC server {self.name} does not start"
 
     def say(self, **wish):
         """What it has seen, after a wish was carried out: health="NOT_SERVING"."""
         self.popen.stdin.write(json.dumps(wish).encode() + b"\n")
         self.popen.stdin.flush()
-        ready, _, _ = select.select([self.popen.stdout], [], [], seconds(10))
+        ready = readable(self.popen.stdout, seconds(10))
         assert ready, f"gRPC server {self.name} says nothing"
         return json.loads(self.popen.stdout.readline())
 

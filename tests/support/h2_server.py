@@ -12,7 +12,6 @@ would not do, conn.raw() and conn.frame() do.  That the peer leaves is its own b
 protocol, and any other exception, is kept in server.failures, which must be empty at the end.
 """
 import hashlib
-import select
 import socket
 import ssl
 import struct
@@ -27,7 +26,7 @@ from h2.events import (ConnectionTerminated, DataReceived, RequestReceived, Sett
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
-from support.wait import eventually, seconds
+from support.wait import eventually, readable, seconds
 
 MAX_STREAMS, WINDOW = SettingCodes.MAX_CONCURRENT_STREAMS, SettingCodes.INITIAL_WINDOW_SIZE
 REFUSED, CANCEL, NO_ERROR, INTERNAL = (ErrorCodes.REFUSED_STREAM, ErrorCodes.CANCEL, ErrorCodes.NO_ERROR,
@@ -112,7 +111,7 @@ class H2Conn:
             try:
                 data = data[self.sock.send(data):]
             except (ssl.SSLWantWriteError, ssl.SSLWantReadError, BlockingIOError):
-                if not select.select([], [self.sock], [], max(0, until - time.monotonic()))[1]:
+                if not readable(self.sock, until - time.monotonic(), write=True):
                     raise Gone("the peer does not read") from None
             except OSError:
                 self.closed = True
@@ -233,7 +232,7 @@ class H2Conn:
     def _receive(self):
         """None: nothing yet."""
         try:
-            if not (self.server.tls and self.sock.pending()) and not select.select([self.sock], [], [], 0.05)[0]:
+            if not (self.server.tls and self.sock.pending()) and not readable(self.sock, 0.05):
                 return None
             with self._changed:
                 return self.sock.recv(65536)

@@ -16,13 +16,12 @@ import ctypes
 import fcntl
 import json
 import os
-import select
 import struct
 import subprocess
 import sys
 
 from support.fleet import Server
-from support.wait import seconds
+from support.wait import readable, seconds
 
 PROCESS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "line_process.py")
 TUN = "/dev/net/tun"
@@ -105,7 +104,7 @@ class Line:
         """delay, jitter (seconds each way), loss (share), cut (hosts), delays (by host, instead of delay)."""
         self._popen.stdin.write(json.dumps(settings).encode() + b"\n")
         self._popen.stdin.flush()
-        ready, _, _ = select.select([self._popen.stdout], [], [], seconds(10))
+        ready = readable(self._popen.stdout, seconds(10))
         assert ready and self._popen.stdout.readline(), "the line is dead"
 
     @contextlib.contextmanager

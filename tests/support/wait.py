@@ -4,6 +4,7 @@
 MAITRED_SLOW=1 (sanitizer builds, busy machines) doubles every deadline and lowers every volume.
 """
 import os
+import select
 import time
 
 SLOW = os.environ.get("MAITRED_SLOW") == "1"
@@ -54,3 +55,10 @@ def settled(probe, quiet=0.5, within=15):
         if now != value:
             value, since = now, time.monotonic()
     return value
+
+
+def readable(file, within=0, write=False):
+    """True when a descriptor can be read from (or written to) in time.  select() takes none beyond 1023."""
+    poll = select.poll()
+    poll.register(file, select.POLLOUT if write else select.POLLIN)
+    return bool(poll.poll(max(0, within) * 1000))

@@ -4,12 +4,11 @@
 Deliberately small and independent of the proxy's own codec: it reads what well-behaved peers write
 and complains about the rest, so that a test sees what really came over the wire.
 """
-import select
 import socket
 import struct
 import time
 
-from support.wait import seconds
+from support.wait import readable, seconds
 
 
 class Closed(Exception):
@@ -128,7 +127,7 @@ class Stream:
 
     def has_input(self):
         """True when there is something to read, if only the end; does not wait."""
-        return bool(self.buffer or select.select([self.sock], [], [], 0)[0])
+        return bool(self.buffer or readable(self.sock))
 
     def is_closed(self, within=10):
         """True when the peer closes or resets within that time, without sending anything more."""

@@ -2,7 +2,7 @@
 /* base/base64.c - base64url, strict: one text for each sequence of bytes. */
 #include "base/base64.h"
 
-static const char alphabet[64] __attribute__((nonstring)) =
+static const char alphabet[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 void

@@ -2,7 +2,7 @@
 /* middleware/grpc_text.c - base64, four letters at a time, strict. */
 #include "middleware/grpc_text.h"
 
-static const char alphabet[64] __attribute__((nonstring)) =
+static const char alphabet[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /* 0..63; -1: not of the alphabet. */

@@ -17,6 +17,9 @@ enum {
     PATIENCE_SHARE = 4,   /* of what an answer takes is the patience, ... */
     PATIENCE_STRETCH = 3, /* but no more than so many times the one that is configured */
     OPENING_SHARE = 8,    /* of connections, and of those who wait, may be opened at a time */
+    SOON_ROUNDS = 2,      /* so many rounds of patience are a short wait */
+    BUSY_SHARE = 8,
+    BUSY_MAX_US = 60000000,
     SHARED_PATIENCE_US = 1000,
 };
 
@@ -114,6 +117,14 @@ conn_share(struct server_conn *c, uint32_t n)
     }
 }
 
+static void
+note_busy(struct server_pool *pool, uint64_t us)
+{
+    int64_t more = (int64_t) (us < BUSY_MAX_US ? us : BUSY_MAX_US) - pool->busy_us;
+
+    pool->busy_us = (uint32_t) (pool->busy_us + more / BUSY_SHARE);
+}
+
 void
 server_conn_give(struct server_conn *c, const struct connections_config *config)
 {
@@ -122,6 +133,7 @@ server_conn_give(struct server_conn *c, const struct connections_config *config)
 
     c->requests++;
     c->reused = true;
+    note_busy(pool, loop_now_us() - c->taken_us);
     if (!is_fit(c, config)) {
         server_conn_close(c);
         return;
@@ -236,7 +248,7 @@ conn_open(struct server *s, const struct server_want *want, uint64_t deadline_us
         return NULL;
     }
     server_hold(s);
-    c->made_us = c->idle_since_us = loop_now_us();
+    c->made_us = c->idle_since_us = c->taken_us = loop_now_us();
     result->err = greet(c, want, deadline_us, result);
     if (result->err != OK) {
         server_conn_close(c);
@@ -277,8 +289,21 @@ will_be_shared(const struct server_pool *pool, const struct server_want *want)
     return want->http == UPSTREAM_HTTP2 || (want->http == UPSTREAM_HTTP_ANY && pool->speaks_h2);
 }
 
+/* The connections that there are will have served all who wait before long: Little's law. */
+static bool
+is_soon_over(const struct server_pool *pool, uint64_t patience_us)
+{
+    uint64_t share_us = pool->busy_us / PATIENCE_SHARE;
+    uint64_t bound_us = share_us > patience_us
+                            ? conn_sooner(share_us, patience_us * PATIENCE_STRETCH)
+                            : patience_us;
+    uint32_t busy = pool->open - pool->opening;
+
+    return busy && (uint64_t) pool->wanting * pool->busy_us / busy <= bound_us * SOON_ROUNDS;
+}
+
 /* After a round in vain: new connections are made a few at a time, for a server that is late will
- * not be faster for having many more of them. */
+ * not be faster for having many more of them; and not when the wait is about to end anyway. */
 static bool
 may_open(const struct server_pool *pool, const struct server_want *want, uint64_t since_us,
          uint64_t patience_us)
@@ -287,8 +312,9 @@ may_open(const struct server_pool *pool, const struct server_want *want, uint64_
 
     if (will_be_shared(pool, want))
         return pool->opening == 0 || loop_now_us() >= since_us + want->connect_us;
-    return pool->opening <= base / OPENING_SHARE ||
-           loop_now_us() >= since_us + patience_us * PATIENCE_ROUNDS;
+    if (loop_now_us() >= since_us + patience_us * PATIENCE_ROUNDS)
+        return true;
+    return pool->opening <= base / OPENING_SHARE && !is_soon_over(pool, patience_us);
 }
 
 static uint64_t

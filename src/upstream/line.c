@@ -36,6 +36,8 @@ line_waiter_of(const struct server_want *want)
 void
 line_serve(struct line_waiter *w, struct server_conn *c)
 {
+    if (c)
+        c->taken_us = loop_now_us();
     w->conn = c;
     w->served = true;
     fiber_resume(w->fiber);

@@ -78,8 +78,10 @@ pool_take(struct server *s)
         struct server_conn *c = list_entry(pool->idle.next, struct server_conn, link);
 
         pool_leave(c);
-        if (conn_is_quiet(c))
+        if (conn_is_quiet(c)) {
+            c->taken_us = loop_now_us();
             return c;
+        }
         server_learn_idle(s, loop_now_us() - c->idle_since_us);
         server_conn_close(c);
     }

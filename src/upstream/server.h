@@ -40,6 +40,7 @@ struct server_pool {
     struct server *server;    /* a reference while care is set */
     uint32_t         opening; /* of them, not connected yet */
     uint32_t         wanting; /* exchanges that have patience */
+    uint32_t         busy_us; /* how long one keeps a connection, moving average */
     uint32_t         warming; /* to be opened beforehand, under way */
     bool             speaks_h2; /* the last connection does */
     uint32_t         streams; /* of HTTP/2, that the server takes at a time; 0: not known yet */
@@ -227,6 +228,7 @@ struct server_conn {
     uint64_t       requests;   /* finished ones; of HTTP/2: begun */
     uint64_t       made_us;
     uint64_t       idle_since_us;
+    uint64_t       taken_us;   /* by the exchange that has it */
     bool           reused;     /* has carried an exchange before */
 };
 

@@ -171,7 +171,7 @@ static const struct option connections_options[] = {
      .preset = "0", .max = 1000000000,
      .doc = "How many requests a connection carries; 0 is no limit."},
     {"patience", &option_duration, offsetof(struct connections_config, patience_us),
-     .preset = "1ms", .max = 10000000,
+     .preset = "3ms", .max = 10000000,
      .doc = "How long a request waits for a busy connection to come back before a new one is made; "
             "0 does not wait. Up to three times as long where answers take longer; while some are "
             "being made already, others wait up to twenty times as long."},

@@ -306,6 +306,12 @@ static const uint64_t not_in_trailers =
     BIT(FIELD_SET_COOKIE) | BIT(FIELD_CACHE_CONTROL) | BIT(FIELD_LOCATION);
 
 bool
+field_may_trail(enum field_id id)
+{
+    return !(BIT(id) & not_in_trailers);
+}
+
+bool
 fields_may_trail(const struct fields *f)
 {
     return !(f->present & not_in_trailers);

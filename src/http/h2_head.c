@@ -7,8 +7,6 @@
 
 enum { FIRST_ROOM = 24, ENTRY_BYTES = 32 };
 
-#define BIT(id) ((uint64_t) 1 << (id))
-
 unsigned
 h2_fault_status(enum h2_fault f)
 {
@@ -284,18 +282,6 @@ h2_head_end(struct h2_head *h, bool bodiless)
 
 /* ------------------------------------------------------------------ trailers */
 
-/* RFC 9110 6.5.1; the same as in HTTP/1 (h1_head.c). */
-static const uint64_t not_in_trailers =
-    BIT(FIELD_CONTENT_LENGTH) | BIT(FIELD_TRANSFER_ENCODING) | BIT(FIELD_CONTENT_ENCODING) |
-    BIT(FIELD_CONTENT_TYPE) | BIT(FIELD_CONTENT_RANGE) | BIT(FIELD_TRAILER) | BIT(FIELD_TE) |
-    BIT(FIELD_HOST) | BIT(FIELD_FORWARDED) | BIT(FIELD_X_FORWARDED_FOR) |
-    BIT(FIELD_X_FORWARDED_HOST) | BIT(FIELD_X_FORWARDED_PORT) | BIT(FIELD_X_FORWARDED_PROTO) |
-    BIT(FIELD_X_REAL_IP) | BIT(FIELD_MAX_FORWARDS) | BIT(FIELD_EXPECT) | BIT(FIELD_RANGE) |
-    BIT(FIELD_CONNECTION) | BIT(FIELD_KEEP_ALIVE) | BIT(FIELD_PROXY_CONNECTION) |
-    BIT(FIELD_UPGRADE) | BIT(FIELD_AUTHORIZATION) | BIT(FIELD_PROXY_AUTHENTICATE) |
-    BIT(FIELD_PROXY_AUTHORIZATION) | BIT(FIELD_WWW_AUTHENTICATE) | BIT(FIELD_COOKIE) |
-    BIT(FIELD_SET_COOKIE) | BIT(FIELD_CACHE_CONTROL) | BIT(FIELD_LOCATION);
-
 enum h2_fault
 h2_trailer_add(struct fields *trailers, struct slice name, struct slice value)
 {
@@ -305,7 +291,7 @@ h2_trailer_add(struct fields *trailers, struct slice name, struct slice value)
         return H2_BAD_FIELD_NAME;
     if (!is_value(value))
         return H2_BAD_FIELD_VALUE;
-    if (BIT(id) & not_in_trailers)
+    if (!field_may_trail(id))
         return H2_BAD_TRAILER;
     return append(trailers, id, name, value);
 }

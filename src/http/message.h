@@ -116,7 +116,8 @@ size_t fields_remove_named(struct fields *f, struct slice name);
  * Transfer- Encoding are refused there: false, and the message is malformed).
  */
 bool fields_remove_hop_by_hop(struct fields *f);
-/* None of them is of a kind that is too late in a trailer (RFC 9110 6.5.1). */
+/* Not of a kind that is too late in a trailer (RFC 9110 6.5.1); all of them. */
+bool field_may_trail(enum field_id id);
 bool fields_may_trail(const struct fields *f);
 /* True when a comma-separated list field holds the token, any case. */
 bool fields_list_has(const struct fields *f, enum field_id id, struct slice token);

@@ -15,7 +15,7 @@ struct tls_choice {
 const struct tls_choice *tls_store_find(const struct tls_store *s, struct slice name);
 /* NULL for an empty store. */
 const struct tls_choice *tls_store_default(const struct tls_store *s);
-/* Iteration over all identities. */
+/* The i-th that was added, NULL past the last; for tests. */
 struct tls_identity *tls_store_at(const struct tls_store *s, size_t i);
 
 #endif

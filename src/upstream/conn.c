@@ -18,6 +18,7 @@ enum {
     PATIENCE_STRETCH = 3, /* but no more than so many times the one that is configured */
     OPENING_SHARE = 8,    /* of connections, and of those who wait, may be opened at a time */
     SOON_ROUNDS = 2,      /* so many rounds of patience are a short wait */
+    LATELY_ROUNDS = 10,   /* and so many are lately */
     BUSY_SHARE = 8,
     BUSY_MAX_US = 60000000,
     SHARED_PATIENCE_US = 1000,
@@ -118,10 +119,12 @@ conn_share(struct server_conn *c, uint32_t n)
 }
 
 static void
-note_busy(struct server_pool *pool, uint64_t us)
+note_return(struct server_pool *pool, uint64_t taken_us)
 {
-    int64_t more = (int64_t) (us < BUSY_MAX_US ? us : BUSY_MAX_US) - pool->busy_us;
+    uint64_t us = loop_now_us() - taken_us;
+    int64_t  more = (int64_t) (us < BUSY_MAX_US ? us : BUSY_MAX_US) - pool->busy_us;
 
+    pool->came_us = loop_now_us();
     pool->busy_us = (uint32_t) (pool->busy_us + more / BUSY_SHARE);
 }
 
@@ -133,7 +136,7 @@ server_conn_give(struct server_conn *c, const struct connections_config *config)
 
     c->requests++;
     c->reused = true;
-    note_busy(pool, loop_now_us() - c->taken_us);
+    note_return(pool, c->taken_us);
     if (!is_fit(c, config)) {
         server_conn_close(c);
         return;
@@ -272,10 +275,9 @@ step_back(void)
 
 /* How long a round of waiting takes: longer where answers take longer anyway. */
 static uint64_t
-round_us(const struct server *s, uint64_t patience_us)
+round_us(uint64_t answer_us, uint64_t patience_us)
 {
-    uint64_t share_us = atomic_load_explicit(&s->target->average_us, memory_order_relaxed) /
-                        PATIENCE_SHARE;
+    uint64_t share_us = answer_us / PATIENCE_SHARE;
 
     if (share_us < patience_us)
         return patience_us;
@@ -289,17 +291,16 @@ will_be_shared(const struct server_pool *pool, const struct server_want *want)
     return want->http == UPSTREAM_HTTP2 || (want->http == UPSTREAM_HTTP_ANY && pool->speaks_h2);
 }
 
-/* The connections that there are will have served all who wait before long: Little's law. */
+/* The connections that there are will have served all who wait before long: Little's law.  When
+ * none came back lately, the answers in flight are longer ones than those before. */
 static bool
 is_soon_over(const struct server_pool *pool, uint64_t patience_us)
 {
-    uint64_t share_us = pool->busy_us / PATIENCE_SHARE;
-    uint64_t bound_us = share_us > patience_us
-                            ? conn_sooner(share_us, patience_us * PATIENCE_STRETCH)
-                            : patience_us;
+    uint64_t round = round_us(pool->busy_us, patience_us);
     uint32_t busy = pool->open - pool->opening;
 
-    return busy && (uint64_t) pool->wanting * pool->busy_us / busy <= bound_us * SOON_ROUNDS;
+    return busy && loop_now_us() < pool->came_us + round * LATELY_ROUNDS &&
+           (uint64_t) pool->wanting * pool->busy_us / busy <= round * SOON_ROUNDS;
 }
 
 /* After a round in vain: new connections are made a few at a time, for a server that is late will
@@ -338,7 +339,8 @@ have_patience(struct server *s, const struct server_want *want, struct conn_resu
     list_append(&pool->waiting, &w.link);
     pool->wanting++;
     while (!over && !w.served) {
-        uint64_t until_us = conn_sooner(loop_now_us() + round_us(s, patience_us),
+        uint64_t answer_us = atomic_load_explicit(&s->target->average_us, memory_order_relaxed);
+        uint64_t until_us = conn_sooner(loop_now_us() + round_us(answer_us, patience_us),
                                         want->deadline_us);
 
         result->waited = true;

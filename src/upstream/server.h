@@ -41,6 +41,7 @@ struct server_pool {
     uint32_t         opening; /* of them, not connected yet */
     uint32_t         wanting; /* exchanges that have patience */
     uint32_t         busy_us; /* how long one keeps a connection, moving average */
+    uint64_t         came_us; /* the last one came back */
     uint32_t         warming; /* to be opened beforehand, under way */
     bool             speaks_h2; /* the last connection does */
     uint32_t         streams; /* of HTTP/2, that the server takes at a time; 0: not known yet */

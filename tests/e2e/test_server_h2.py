@@ -573,8 +573,11 @@ def test_memory_of_slow_clients_is_bounded(stage):
 
 
 def test_small_windows_of_the_server(stage):
+    """Once they are agreed: h2 does not open a window again that its settings made negative."""
     server = serve(stage, settings={WINDOW: 100})
     proxy = front(stage, server)
+    assert get(proxy.address).status == 200
+    eventually(lambda: server.connections[0].acknowledged == 2, what="both SETTINGS are acknowledged")
     found = get(proxy.address, "/told", method="POST", body=pattern(20000))
     assert found.get("x-sha256") == hashlib.sha256(pattern(20000)).hexdigest()
 

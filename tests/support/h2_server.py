@@ -140,6 +140,12 @@ class H2Conn:
         """Fields as HPACK, for frame()."""
         return self.h2.encoder.encode(fields)
 
+    def _room(self, call):
+        """What may be sent at once; asking h2 of a stream that was reset would be an error."""
+        if call.reset is not None:
+            return 0
+        return min(self.h2.local_flow_control_window(call.stream), self.h2.max_outbound_frame_size)
+
     def send_headers(self, call, fields, end):
         with self._changed:
             self._leave(call, end)
@@ -148,12 +154,11 @@ class H2Conn:
     def send_data(self, call, data, end):
         at = 0
         while at < len(data) or end:
-            self.wait(lambda: at >= len(data) or self.h2.local_flow_control_window(call.stream) > 0, call, 30)
+            self.wait(lambda: at >= len(data) or self._room(call) > 0, call, 30)
             with self._changed:
                 if self.closed or call.reset is not None:
                     raise Gone("given up")
-                room = min(self.h2.local_flow_control_window(call.stream), self.h2.max_outbound_frame_size)
-                piece = data[at:at + room]
+                piece = data[at:at + self._room(call)]
                 if not piece and at < len(data):
                     continue
                 at += len(piece)

@@ -22,6 +22,7 @@ serving_begin(struct serving *s, const struct serving_ops *ops, struct client_co
     x->ops = &ops->exchange;
     x->client = &s->facts;
     x->config = s->use->snapshot->config;
+    x->routes = s->use->snapshot->routes;
     x->timeouts = &exchange_default_timeouts;
     x->times.received_us = loop_now_us();
     x->serial = ++client_edge(c)->serial;
@@ -33,7 +34,7 @@ serving_begin(struct serving *s, const struct serving_ops *ops, struct client_co
 static void
 run_chain(struct serving *s)
 {
-    exchange_run(&s->x, route_find(s->use->snapshot->routes, &s->x));
+    exchange_run(&s->x, route_find(s->x.routes, &s->x));
     if (s->x.response.status == 0 && fiber_self()->cancelled == OK)
         exchange_refuse(&s->x, 500, REASON_MISCONFIGURED, "nobody answered");
 }

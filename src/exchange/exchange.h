@@ -30,8 +30,10 @@
 
 struct config;
 struct route;
+struct route_set;
 struct sock;
 struct tls_facts;
+struct variants;
 
 /* Facts of a client's connection, copied for each exchange. */
 struct client {
@@ -90,6 +92,7 @@ struct response {
     struct slice  tunnel_early; /* bytes that the server sent after its 101 */
     void        (*tunnel_close)(struct sock *tunnel); /* for who drops the response;
                                                        * NULL: not needed */
+    struct variants *variants; /* encoded forms that are kept beside it; NULL: none can be */
 };
 
 /* Monotonic microseconds; 0: has not happened. */
@@ -140,7 +143,11 @@ struct exchange {
     struct slice                    request_id;     /* empty until somebody asks:
                                                      * exchange_request_id() */
     uint64_t                        serial;         /* unique in this process */
+    unsigned                        depth;          /* of requests of our own: 0 a client's, 1 one
+                                                     * made for that, ... */
     const struct config            *config;         /* of the snapshot that this exchange runs in */
+    const struct route_set         *routes;         /* likewise; for requests of our
+                                                     * own (child.h) */
     const struct route             *route;          /* NULL: none matched */
     const struct middleware        *chain, *next;
     void                          **slots;          /* one for each member of the chain */

@@ -9,62 +9,20 @@
 #include "edge/tls_options.h"
 
 #include "edge/tls_folder.h"
+#include "upstream/server_tls.h"
 
-
-enum { FILE_MAX_BYTES = 1024 * 1024, WHY_MAX = 1000 };
+enum { CA_MAX_BYTES = 1024 * 1024, WHY_MAX = 1000 };
 
 /* ------------------------------------------------------------------ certificates */
-
-static bool
-read_file(struct config_bind *b, const struct slice *path, struct slice *content)
-{
-    return !slice_is_present(*path) ||
-           config_bind_read(b, path, *path, FILE_MAX_BYTES, content);
-}
-
-/* A key that stays where it is has a name with a scheme, as `pkcs11:object=site`. */
-static bool
-is_uri(struct slice key)
-{
-    size_t n = slice_find(key, ':');
-
-    for (size_t i = 0; n != SLICE_NOT_FOUND && i < n; i++)
-        if (!(key.at[i] >= 'a' && key.at[i] <= 'z') && !(i && key.at[i] >= '0' && key.at[i] <= '9'))
-            return false;
-    return n != SLICE_NOT_FOUND && n > 1;
-}
-
-/* The query of a URI may hold a PIN. */
-static struct slice
-without_secret(struct slice key)
-{
-    return is_uri(key) ? slice_first(key, slice_find(key, '?')) : key;
-}
 
 /* NULL after a message. */
 static struct tls_identity *
 load_certificate(struct config_bind *b, const struct tls_certificate *c)
 {
-    struct tls_material m = {.key_uri = is_uri(c->key) ? c->key : (struct slice){NULL, 0}};
-    struct tls_identity *id;
-    struct text why, warning;
+    struct tls_material m;
 
-    if (!read_file(b, &c->certificate, &m.certificate) ||
-        (!m.key_uri.n && !read_file(b, &c->key, &m.key)) || !read_file(b, &c->ocsp, &m.ocsp))
-        return NULL;
-    text_init(&why, WHY_MAX);
-    text_init(&warning, WHY_MAX);
-    id = tls_identity_new(&m, &why, &warning);
-    if (!id)
-        config_bind_error(b, &c->certificate, NULL, "`%.*s`%s%.*s: %.*s",
-                          SLICE_ARG(c->certificate), c->key.n ? " with " : "",
-                          SLICE_ARG(without_secret(c->key)), (int) why.n, why.at);
-    else if (warning.n)
-        config_bind_warning(b, &c->certificate, "renew it", "`%.*s`: %.*s",
-                            SLICE_ARG(c->certificate), (int) warning.n, warning.at);
-    text_free(&why);
-    text_free(&warning);
-    return id;
+    return upstream_tls_load(b, &(struct upstream_tls_files){&c->certificate, &c->key, &c->ocsp},
+                             &m);
 }
 
 static bool
@@ -189,7 +147,8 @@ make_server(struct config_bind *b, struct tls_listener *l, struct tls_store *sto
     const void *field = l->client ? (const void *) &l->client->ca : &l->certificates;
     struct text why;
 
-    if (l->client && !read_file(b, &l->client->ca, &o.client_ca))
+    if (l->client && !config_bind_read(b, &l->client->ca, l->client->ca, CA_MAX_BYTES,
+                                       &o.client_ca))
         return false;
     text_init(&why, WHY_MAX);
     l->server = tls_server_new(&o, &why);

@@ -57,6 +57,8 @@ struct middleware_keeper {
 struct middleware_linker {
     const struct config     *config; /* config_where(l->config, &options->to) */
     struct config_report    *report;
+    const struct option_list *stores; /* what `stores:` says, of struct
+                                       * cache_store; NULL in tests */
     struct middleware_keeper keeper;
     void                    *arg;
     /* Who answers for `to`, the name of an upstream or the URL of a server: a terminal, whose

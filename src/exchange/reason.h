@@ -37,6 +37,20 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_SERVER, BLAME_PROXY, BLAME_CONFIG
       "no route matches the request")                                                              \
     X(REASON_NOT_ALLOWED, "not_allowed", BLAME_CLIENT, "http_request_denied",                      \
       "the client's address may not use this route")                                               \
+    X(REASON_NOT_FOUND, "not_found", BLAME_CLIENT, "http_request_error",                           \
+      "there is nothing of that name")                                                             \
+    X(REASON_NOT_CACHED, "not_cached", BLAME_CLIENT, "http_request_denied",                        \
+      "the client wants an answer from the cache only, and there is none")                         \
+    X(REASON_PRECONDITION, "precondition_failed", BLAME_CLIENT, "http_request_error",              \
+      "a condition of the request is not met")                                                     \
+    X(REASON_RANGE, "range_not_satisfiable", BLAME_CLIENT, "http_request_error",                   \
+      "the range that was asked for lies outside")                                                 \
+    X(REASON_FILE_DENIED, "file_denied", BLAME_CONFIGURATION, "http_request_denied",               \
+      "the proxy may not read the file")                                                           \
+    X(REASON_FILE_FAILED, "file_failed", BLAME_PROXY, "proxy_internal_error",                      \
+      "a file cannot be read")                                                                     \
+    X(REASON_FILE_CHANGED, "file_changed", BLAME_PROXY, "proxy_internal_error",                    \
+      "a file was changed while it was sent")                                                      \
     X(REASON_LOOP, "loop", BLAME_CONFIGURATION, "proxy_loop_detected",                             \
       "the request has been through this proxy already")                                           \
     X(REASON_RESPOND, "respond", BLAME_NOBODY, "", "the route answers by itself")                  \
@@ -77,6 +91,12 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_SERVER, BLAME_PROXY, BLAME_CONFIG
       "http_response_header_section_size", "the server's fields are larger than the limit")        \
     X(REASON_RESPONSE_INCOMPLETE, "response_incomplete", BLAME_SERVER, "http_response_incomplete", \
       "the server's answer broke off")                                                             \
+    X(REASON_PART_FAILED, "part_failed", BLAME_SERVER, "http_response_incomplete",                 \
+      "a part that the answer is made of could not be had")                                        \
+    X(REASON_ESI_MALFORMED, "esi_malformed", BLAME_SERVER, "http_protocol_error",                  \
+      "the server's page has ESI that cannot be understood")                                       \
+    X(REASON_COMPOSITION_LIMIT, "composition_limit", BLAME_SERVER, "http_response_incomplete",     \
+      "the answer is made of more parts or bytes than the limit")                                  \
     X(REASON_OUT_OF_MEMORY, "out_of_memory", BLAME_PROXY, "proxy_internal_error", "out of memory") \
     X(REASON_OUT_OF_DESCRIPTORS, "out_of_descriptors", BLAME_PROXY, "proxy_internal_error",        \
       "out of file descriptors")                                                                   \

@@ -4,6 +4,7 @@
 
 #include "main/builtin.h"
 #include "main/certificates.h"
+#include "middleware/cache/stores.h"
 #include "runtime/fiber.h"
 
 #include <stdlib.h>
@@ -165,6 +166,7 @@ build(struct app *a, struct config_report *report)
     };
 
     a->settings = s->config->root;
+    linker.stores = &a->settings->stores;
     s->listeners = a->settings->listeners;
     s->logs = a->settings->logs;
     if (!index_configs(a))
@@ -219,6 +221,7 @@ app_apply(struct app *a)
     for (struct app_upstream *u = a->upstreams; u; u = u->next)
         (void) upstream_apply(u->terminal.upstream, u->terminal.config, a->snapshot.config);
     upstreams_applied();
+    cache_stores_apply(&a->settings->stores);
     if (fiber_self()) /* not in the commands that only look */
         certificates_follow(a);
 }

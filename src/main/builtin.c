@@ -10,7 +10,14 @@
 
 #define BUILTIN_MIDDLEWARE(X)                                                                     \
     X(middleware_body_limit)                                                                      \
+    X(middleware_buffer)                                                                          \
+    X(middleware_cache)                                                                           \
+    X(middleware_compose)                                                                         \
+    X(middleware_esi)                                                                             \
+    X(middleware_compress)                                                                        \
+    X(middleware_decompress)                                                                      \
     X(middleware_fault)                                                                           \
+    X(middleware_files)                                                                           \
     X(middleware_grpc_web)                                                                        \
     X(middleware_headers)                                                                         \
     X(middleware_hide_origin)                                                                     \
@@ -20,6 +27,7 @@
     X(middleware_request_id)                                                                      \
     X(middleware_respond)                                                                         \
     X(middleware_rewrite)                                                                         \
+    X(middleware_shape)                                                                           \
     X(middleware_status)                                                                          \
     X(middleware_timeouts)
 

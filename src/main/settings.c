@@ -4,6 +4,7 @@
 #include "main/settings.h"
 
 #include "edge/edge.h"
+#include "middleware/cache/stores.h"
 #include "runtime/quiesce.h"
 #include "upstream/upstream.h"
 
@@ -73,6 +74,8 @@ static const struct option settings_options[] = {
      .flags = OPTION_LIST | OPTION_REQUIRED, .doc = "The addresses that clients connect to."},
     {"upstreams", &option_objects, offsetof(struct settings, upstreams), .object = &upstream_object,
      .flags = OPTION_MAP, .doc = "Named groups of servers."},
+    {"stores", &option_objects, offsetof(struct settings, stores), .object = &cache_store_object,
+     .flags = OPTION_MAP, .doc = "Where the middleware `cache` keeps responses."},
     {"routes", &option_objects, offsetof(struct settings, routes), .object = &route_object,
      .flags = OPTION_LIST,
      .doc = "Which requests go where; the first that matches, as written, wins."},

@@ -18,6 +18,7 @@ struct settings {
     struct process_config process;
     struct option_list    listeners; /* of struct listener_config */
     struct option_list    upstreams; /* of struct upstream_config */
+    struct option_list    stores;    /* of struct cache_store */
     struct option_list    routes;    /* of struct route */
     struct option_list    logs;      /* of struct access_log */
 };

@@ -11,7 +11,14 @@
 #include "exchange/middleware.h"
 
 extern const struct middleware_ops middleware_body_limit;
+extern const struct middleware_ops middleware_buffer;
+extern const struct middleware_ops middleware_cache;
+extern const struct middleware_ops middleware_compose;
+extern const struct middleware_ops middleware_esi;
+extern const struct middleware_ops middleware_compress;
+extern const struct middleware_ops middleware_decompress;
 extern const struct middleware_ops middleware_fault;
+extern const struct middleware_ops middleware_files;
 extern const struct middleware_ops middleware_grpc_web;
 extern const struct middleware_ops middleware_headers;
 extern const struct middleware_ops middleware_hide_origin; /* by default in every chain */
@@ -21,6 +28,7 @@ extern const struct middleware_ops middleware_redirect;
 extern const struct middleware_ops middleware_request_id;
 extern const struct middleware_ops middleware_respond;
 extern const struct middleware_ops middleware_rewrite;
+extern const struct middleware_ops middleware_shape;
 extern const struct middleware_ops middleware_status;
 extern const struct middleware_ops middleware_timeouts;
 

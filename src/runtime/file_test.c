@@ -57,3 +57,43 @@ TEST(files_are_read_whole_and_in_parts)
     close(fd);
     unlink(path);
 }
+
+static enum err made, nowhere, put, got, refused;
+static char back[8];
+static size_t back_n;
+static bool full;
+
+static void
+write_and_read(void *arg)
+{
+    int fd = -1, none = -1, reader = open("/dev/full", O_RDWR);
+
+    (void) arg;
+    made = file_temporary("/tmp", &fd);
+    nowhere = file_temporary("/nonexistent", &none);
+    put = file_write_at(fd, "spoon", 5, 1 << 20, NULL);
+    got = file_read_at(fd, back, sizeof(back), (1 << 20) - 1, &back_n);
+    refused = file_write_at(reader, "x", 1, 0, &full);
+    file_close(fd);
+    EXPECT(fcntl(fd, F_GETFD) < 0);
+    close(reader);
+}
+
+TEST(temporary_files_are_written_and_read_anywhere)
+{
+    struct loop loop;
+
+    EXPECT_EQ(loop_init(&loop, NULL, 0), OK);
+    fiber_start("writer", write_and_read, NULL);
+    while (fiber_count() > 0)
+        loop_once(&loop, loop.now_us + 100000);
+    EXPECT_EQ(made, OK);
+    EXPECT_EQ(nowhere, ERR_NOT_FOUND);
+    EXPECT_EQ(put, OK);
+    EXPECT_EQ(got, OK);
+    EXPECT_EQ(back_n, 6);
+    EXPECT(memcmp(back, "\0spoon", 6) == 0);
+    EXPECT(refused != OK && full);
+    offload_exit();
+    loop_exit(&loop);
+}

@@ -33,8 +33,9 @@ struct store;
 struct store_object;
 
 struct store_options {
-    uint64_t memory_bytes;   /* all in all */
-    uint64_t object_bytes;   /* larger ones are not kept: store_append() says ERR_LIMIT */
+    uint64_t memory_bytes;   /* all in all; at least 256 KiB */
+    uint64_t object_bytes;   /* larger bodies are not kept: store_append() says ERR_LIMIT.  0, or
+                              * more than that: half of the memory */
     struct slice folder;     /* of the disk tier; empty: memory only */
     uint64_t disk_bytes;
 };
@@ -50,9 +51,9 @@ struct store_key store_key_of(const struct store *s, const void *bytes, size_t n
 struct store_key store_key_with(const struct store *s, struct store_key first, const void *bytes,
                                 size_t n);
 
-/* The store of that name: the one that is there, with its bounds changed to those of the options,
- * or a new one.  NULL: out of memory.  Control thread, or tests. A reference; store_drop() gives it
- * back. */
+/* The store of that name, which lives as long as somebody holds it: the one that is there, or a new
+ * one.  options: its bounds from now on; NULL: as they are, or for a new one 64 MiB of memory.
+ * NULL: out of memory.  A reference; store_drop() gives it back. */
 struct store *store_open(struct slice name, const struct store_options *options);
 void store_drop(struct store *s);
 
@@ -70,11 +71,16 @@ enum store_outcome {
  * (filler and readers alike).  fill: false only looks: no MISS comes with an object. */
 enum store_outcome store_ask(struct store *s, struct store_key key, bool fill,
                              struct store_object **object);
+/* A complete object that is there is to be fetched anew: STORE_MISS for one, who fills *fresh (or
+ * renews it, or declines or breaks it); STORE_FILLING for all others until that is done.
+ * store_ask() goes on giving the old one until the fresh one is published. */
+enum store_outcome store_refill(struct store_object *old, struct store_object **fresh);
 void store_hold(struct store_object *o);
 void store_leave(struct store_object *o);
 
-/* Waits until the filler knows what it will be.  OK: store_head() is there.  ERR_REFUSED: declined,
- * or broken before its head; fetch for yourself (or ask again).  Else: time-out, cancelled. */
+/* Waits until the filler knows what it will be.  OK: store_head() is there.  ERR_REFUSED: declined:
+ * fetch for yourself.  ERR_RESET: broken off before its head: ask again.  Else: time-out,
+ * cancelled. */
 enum err store_wait_head(struct store_object *o, uint64_t deadline_us);
 struct slice store_head(const struct store_object *o);
 /* Of the body, once it is complete; -1 before, unless the filler has announced it. */
@@ -84,7 +90,7 @@ uint32_t store_hits(const struct store_object *o);
 uint64_t store_made_us(const struct store_object *o); /* monotonic, when it was published */
 
 /* What is there from `offset`: lent while the object is held.  Waits for the filler (or the disk)
- * when nothing is yet.  ERR_END: the end.  ERR_CLOSED: the filler broke off. */
+ * when nothing is yet.  ERR_END: the end.  ERR_RESET: the filler broke off. */
 enum err store_read(struct store_object *o, uint64_t offset, uint64_t deadline_us,
                     struct slice *chunk);
 
@@ -99,20 +105,22 @@ struct store_facts {
 };
 
 /* Once, by the filler: readers go on.  It is found from now on in place of an older one of that
- * key.  Head is copied. */
+ * key.  Head, tags and path are copied.  ERR_LIMIT (an announced length that is too much),
+ * ERR_NO_MEMORY: it is declined. */
 enum err store_publish(struct store_object *o, struct slice head, const struct store_facts *facts);
 /* Copies.  ERR_LIMIT, ERR_NO_MEMORY: it is not kept any more; readers that follow get what there
- * was and ERR_CLOSED, so serve them before: the filler should go on reading for itself only. */
+ * was and ERR_RESET, so serve them before: the filler should go on reading for itself only. */
 enum err store_append(struct store_object *o, struct slice bytes);
+/* A body of another length than announced has broken off. */
 void store_finish(struct store_object *o);
 /* Nobody else may have it: those who wait go on by themselves.  Before store_publish(). */
 void store_decline(struct store_object *o);
 /* It broke off.  After store_publish(): what there was is found no more. */
 void store_break(struct store_object *o);
-/* A new head for a complete object (304, RFC 9111 4.3.4): a new object that shares the body takes
- * its place; NULL: no memory. */
-struct store_object *store_renew(struct store_object *o, struct slice head,
-                                 const struct store_facts *facts);
+/* The old body is still right (304, RFC 9111 4.3.4): fresh, from store_refill(old), takes it over
+ * under a new head, and is complete.  In place of store_publish(). */
+enum err store_renew(struct store_object *fresh, struct store_object *old, struct slice head,
+                     const struct store_facts *facts);
 
 /* ------------------------------------------------------------------ letting go */
 
@@ -135,5 +143,8 @@ struct store_status {
     uint64_t hits, misses, shared, evicted, purged, declined, broken, refused;
 };
 void store_status(const struct store *s, struct store_status *out);
+/* All stores of the process; see() must neither open nor drop one. */
+void store_each(void (*see)(void *arg, struct slice name, const struct store_status *status),
+                void *arg);
 
 #endif

@@ -199,7 +199,10 @@ shake_hands(struct sock *s, const struct start *start, const struct tls_hello *h
     if (start->id)
         SSL_set_verify(t->ssl, SSL_VERIFY_NONE, NULL);
     t->choice = start->choice;
-    t->early = slice_of(g->buffer, g->n);
+    if (!tls_layer_feed(t, slice_of(g->buffer, g->n))) {
+        tls_layer_free(t);
+        return ERR_NO_MEMORY;
+    }
     e = tls_layer_handshake(t, deadline_us, g->why, sizeof(g->why));
     t->choice = NULL;
     if (e != OK) {

@@ -3,7 +3,7 @@
  * tls/handshake.c - both sides' handshake: OpenSSL's steps with the waiting between them, and what
  * is known afterwards.
  */
-#include "tls/layer.h"
+#include "tls/lean.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -221,12 +221,16 @@ explain(struct tls_layer *t, int reason, char *why, size_t room)
 /* What a server still holds (a ticket) leaves with its first answer, or when it waits; a client's
  * last words are waited for. */
 static enum err
-finished(struct tls_layer *t, uint64_t deadline_us, char *why, size_t room)
+finished(struct tls_layer *t, const struct tls_traffic *traffic, uint64_t deadline_us, char *why,
+         size_t room)
 {
     enum err e = SSL_is_server(t->ssl) ? OK : flush_all(t, deadline_us);
 
     if (e == OK) {
         set_facts(t);
+        if (t->apart && !tls_lean_take_over(t, traffic))
+            SSL_set_read_ahead(t->ssl, 1);
+        t->apart = false;
         return OK;
     }
     snprintf(why, room, "%s", err_sentence(e));
@@ -244,23 +248,35 @@ spare_ticket(struct tls_layer *t)
         (void) SSL_set_num_tickets(t->ssl, 0);
 }
 
-enum err
-tls_layer_handshake(struct tls_layer *t, uint64_t deadline_us, char *why, size_t room)
+/* Until OpenSSL needs something from outside; what it has to say is held. */
+static int
+step(struct tls_layer *t, struct tls_traffic *traffic)
+{
+    struct tls_worker *w = tls_worker_self();
+    int result;
+
+    spare_ticket(t);
+    tls_layer_warm(t);
+    t->corked = true;
+    w->traffic = traffic;
+    ERR_clear_error();
+    result = SSL_do_handshake(t->ssl);
+    w->traffic = NULL;
+    t->corked = false;
+    return result;
+}
+
+static enum err
+shake_hands(struct tls_layer *t, struct tls_traffic *traffic, uint64_t deadline_us, char *why,
+            size_t room)
 {
     enum err e = OK;
 
-    t->sock->layer = &t->layer;
     while (e == OK) {
-        int result, reason;
+        int result = step(t, traffic), reason;
 
-        spare_ticket(t);
-        tls_layer_warm(t);
-        t->corked = true;
-        ERR_clear_error();
-        result = SSL_do_handshake(t->ssl);
-        t->corked = false;
         if (result == 1)
-            return finished(t, deadline_us, why, room);
+            return finished(t, traffic, deadline_us, why, room);
         reason = SSL_get_error(t->ssl, result);
         if (reason != SSL_ERROR_WANT_READ)
             e = explain(t, reason, why, room);
@@ -276,5 +292,17 @@ tls_layer_handshake(struct tls_layer *t, uint64_t deadline_us, char *why, size_t
     t->failed = true;
     t->sock->layer = NULL;
     ERR_clear_error();
+    return e;
+}
+
+enum err
+tls_layer_handshake(struct tls_layer *t, uint64_t deadline_us, char *why, size_t room)
+{
+    struct tls_traffic traffic = {0};
+    enum err e;
+
+    t->sock->layer = &t->layer;
+    e = shake_hands(t, &traffic, deadline_us, why, room);
+    OPENSSL_cleanse(&traffic, sizeof(traffic));
     return e;
 }

@@ -2,7 +2,7 @@
 /*
  * tls/layer.c - an established connection: bytes in and out through OpenSSL, without waiting.
  */
-#include "tls/layer.h"
+#include "tls/lean.h"
 
 #include "runtime/fiber.h"
 
@@ -17,61 +17,18 @@ enum {
     SEALED_BYTES = 16384 + 256, /* what becomes of it */
 };
 
-/* ------------------------------------------------------------------ what is held */
-
-static size_t
-room_left(const struct tls_layer *t)
+ssize_t
+tls_layer_flush(struct tls_layer *t)
 {
-    return t->out ? buffer_bytes(t->size) - t->end : 0;
-}
-
-/* A buffer with at least that much room behind what it holds.  Bounded by the largest size. */
-static bool
-make_room(struct tls_layer *t, size_t n)
-{
-    size_t held = t->end - t->start;
-    unsigned size = BUFFER_SMALL;
-    char *larger;
-
-    if (t->out && n <= room_left(t))
-        return true;
-    while (size < BUFFER_SIZES && buffer_bytes(size) < held + n)
-        size++;
-    larger = size < BUFFER_SIZES ? buffer_take(size) : NULL;
-    if (!larger)
-        return false;
-    if (t->out) {
-        memcpy(larger, t->out + t->start, held);
-        buffer_give(t->size, t->out);
-    }
-    t->out = larger;
-    t->size = (uint8_t) size;
-    t->start = 0;
-    t->end = (uint32_t) held;
-    return true;
-}
-
-static void
-give_buffer(struct tls_layer *t)
-{
-    if (t->out)
-        buffer_give(t->size, take(&t->out));
-    t->start = t->end = 0;
-}
-
-/* 0: nothing is held any more; IO_PENDING; -errno. */
-static ssize_t
-flush(struct tls_layer *t)
-{
-    while (t->start < t->end) {
-        struct iovec iov = {t->out + t->start, t->end - t->start};
+    while (tls_held_bytes(&t->out)) {
+        struct iovec iov = {t->out.at + t->out.start, tls_held_bytes(&t->out)};
         ssize_t n = sock_wire_send(t->sock, &iov, 1);
 
         if (n < 0)
             return n;
-        t->start += (uint32_t) n;
+        tls_held_drop(&t->out, (size_t) n);
     }
-    give_buffer(t);
+    tls_held_give(&t->out);
     return 0;
 }
 
@@ -85,7 +42,7 @@ bio_write(BIO *bio, const char *at, size_t n, size_t *written)
 
     BIO_clear_retry_flags(bio);
     *written = n;
-    if (!t->corked && t->start == t->end) {
+    if (!t->corked && tls_held_bytes(&t->out) == 0) {
         struct iovec iov = {(char *) at, n};
         ssize_t result = sock_wire_send(t->sock, &iov, 1);
 
@@ -97,30 +54,52 @@ bio_write(BIO *bio, const char *at, size_t n, size_t *written)
         if (sent == n)
             return 1;
     }
-    if (!make_room(t, n - sent)) {
+    if (!tls_held_add(&t->out, at + sent, n - sent)) {
         t->wire_errno = ENOBUFS;
         return 0;
     }
-    memcpy(t->out + t->end, at + sent, n - sent);
-    t->end += (uint32_t) (n - sent);
     return 1;
+}
+
+static ssize_t
+take_held(struct tls_held *h, char *at, size_t room)
+{
+    size_t n = tls_held_bytes(h) < room ? tls_held_bytes(h) : room;
+
+    memcpy(at, h->at + h->start, n);
+    tls_held_drop(h, n);
+    return (ssize_t) n;
+}
+
+/* As much as there is, to be given out bit by bit. */
+static ssize_t
+receive_apart(struct tls_layer *t)
+{
+    ssize_t n;
+
+    if (!tls_held_make_room(&t->in, BUFFER_SMALL_BYTES))
+        return -ENOBUFS;
+    n = sock_wire_recv(t->sock, t->in.at, BUFFER_SMALL_BYTES);
+    if (n > 0)
+        t->in.end = (uint32_t) n;
+    else
+        tls_held_give(&t->in);
+    return n;
 }
 
 static int
 bio_read(BIO *bio, char *at, size_t room, size_t *got)
 {
     struct tls_layer *t = BIO_get_data(bio);
-    ssize_t n;
+    ssize_t n = 1;
 
     BIO_clear_retry_flags(bio);
     *got = 0;
-    if (t->early.n) {
-        *got = t->early.n < room ? t->early.n : room;
-        memcpy(at, t->early.at, *got);
-        t->early = slice_from(t->early, *got);
-        return 1;
-    }
-    n = sock_wire_recv(t->sock, at, room);
+    if (t->apart && tls_held_bytes(&t->in) == 0)
+        n = receive_apart(t);
+    if (n > 0)
+        n = tls_held_bytes(&t->in) ? take_held(&t->in, at, room)
+                                   : sock_wire_recv(t->sock, at, room);
     if (n > 0) {
         *got = (size_t) n;
         return 1;
@@ -181,7 +160,7 @@ bio_new(struct tls_layer *t)
  * (SSL_MODE_RELEASE_BUFFERS) costs every small request two allocations that are too large to be
  * cheap; so they are given back when the connection was quiet for a while, or when too many others
  * have some. */
-enum { COOL_US = 500000, WARM_MAX = 64 };
+enum { COOL_US = 500000, WARM_MAX = 256 };
 
 static void
 unlink_warm(struct tls_worker *w, struct tls_layer *t)
@@ -195,7 +174,9 @@ unlink_warm(struct tls_worker *w, struct tls_layer *t)
 static void
 chill(struct tls_worker *w, struct tls_layer *t)
 {
-    if (SSL_free_buffers(t->ssl))
+    if (!t->ssl)
+        tls_lean_cool(&t->lean);
+    if (!t->ssl || SSL_free_buffers(t->ssl))
         unlink_warm(w, t);
 }
 
@@ -300,8 +281,8 @@ layer_recv_now(struct sock *s, void *at, size_t room)
             return (ssize_t) total;
         /* Now somebody will wait: what OpenSSL had to say meanwhile (a ticket, a new key) should
          * not.  At the end nobody listens. */
-        if (t->start < t->end && nothing == IO_PENDING)
-            (void) flush(t);
+        if (nothing == IO_PENDING)
+            (void) tls_layer_flush(t);
         return nothing;
     }
     return (ssize_t) total;
@@ -349,17 +330,18 @@ seal_many(struct tls_layer *t, const struct iovec *iov)
     size_t done = 0;
     ssize_t n = 0;
 
-    if (!make_room(t, buffer_bytes(iov->iov_len > BUFFER_MEDIUM_BYTES ? BUFFER_LARGE
-                                                                      : BUFFER_MEDIUM)))
+    if (!tls_held_make_room(&t->out, buffer_bytes(iov->iov_len > BUFFER_MEDIUM_BYTES
+                                                      ? BUFFER_LARGE
+                                                      : BUFFER_MEDIUM)))
         return seal(t, iov->iov_base, iov->iov_len);
     t->corked = true;
-    while (done < iov->iov_len && room_left(t) >= SEALED_BYTES && n >= 0) {
+    while (done < iov->iov_len && tls_held_room(&t->out) >= SEALED_BYTES && n >= 0) {
         n = seal(t, (const char *) iov->iov_base + done, iov->iov_len - done);
         done += n > 0 ? (size_t) n : 0;
     }
     t->corked = false;
     if (n >= 0)
-        n = flush(t);
+        n = tls_layer_flush(t);
     return n < 0 && n != IO_PENDING ? n : (ssize_t) done;
 }
 
@@ -371,17 +353,17 @@ layer_send_now(struct sock *s, const struct iovec *iov, int n)
 
     if (t->failed)
         return -EPIPE;
-    if (n && t->start < t->end && iov->iov_len < RECORD_BYTES && sock_can_send(t->sock)) {
+    if (n && tls_held_bytes(&t->out) && iov->iov_len < RECORD_BYTES && sock_can_send(t->sock)) {
         /* A ticket that is still here leaves together with the first answer. */
         ssize_t taken;
 
         t->corked = true;
         taken = n == 1 ? seal(t, iov->iov_base, iov->iov_len) : seal_together(t, iov, n);
         t->corked = false;
-        flushed = taken < 0 ? 0 : flush(t);
+        flushed = taken < 0 ? 0 : tls_layer_flush(t);
         return flushed < 0 && flushed != IO_PENDING ? flushed : taken;
     }
-    flushed = flush(t);
+    flushed = tls_layer_flush(t);
     if (flushed != 0 || n == 0)
         return flushed;
     if (iov->iov_len > RECORD_BYTES)
@@ -394,7 +376,7 @@ layer_pending(const struct sock *s)
 {
     const struct tls_layer *t = tls_layer_of(s);
 
-    return !t->drained && SSL_has_pending(t->ssl);
+    return tls_held_bytes(&t->in) || (!t->drained && SSL_has_pending(t->ssl));
 }
 
 static void
@@ -406,7 +388,7 @@ layer_finish(struct sock *s)
         return;
     forget_errors();
     (void) SSL_shutdown(t->ssl);
-    (void) flush(t);
+    (void) tls_layer_flush(t);
 }
 
 static void
@@ -427,8 +409,9 @@ static const struct sock_layer_ops ops = {
 struct tls_layer *
 tls_layer_of(const struct sock *s)
 {
-    return s->layer && s->layer->ops == &ops ? container_of(s->layer, struct tls_layer, layer)
-                                             : NULL;
+    bool ours = s->layer && (s->layer->ops == &ops || s->layer->ops == &tls_lean_ops);
+
+    return ours ? container_of(s->layer, struct tls_layer, layer) : NULL;
 }
 
 const struct tls_facts *
@@ -491,15 +474,33 @@ tls_layer_new(struct sock *s, SSL_CTX *context, const struct tls_hello *hello)
     return t;
 }
 
-void
-tls_layer_free(struct tls_layer *t)
+bool
+tls_layer_feed(struct tls_layer *t, struct slice early)
 {
-    give_buffer(t);
-    forget_warmth(t);
+    t->apart = true;
+    SSL_set_read_ahead(t->ssl, 0);
+    return early.n == 0 || tls_held_add(&t->in, early.at, early.n);
+}
+
+void
+tls_layer_free_ssl(struct tls_layer *t)
+{
     /* Else OpenSSL would spoil the session for want of a goodbye, which TLS 1.1 stopped asking
      * for. */
     SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-    SSL_free(t->ssl);
+    SSL_free(take(&t->ssl));
+}
+
+void
+tls_layer_free(struct tls_layer *t)
+{
+    tls_held_give(&t->in);
+    tls_held_give(&t->out);
+    forget_warmth(t);
+    if (t->ssl)
+        tls_layer_free_ssl(t);
+    else
+        tls_lean_free(&t->lean);
     free(t->peer);
     free(t);
 }

@@ -92,6 +92,27 @@ extract(const struct derivation *q, unsigned char *out, size_t out_n)
     return good;
 }
 
+bool
+tls_schedule_expand(struct tls_digest *d, struct slice secret, struct slice label,
+                    unsigned char *out, size_t n)
+{
+    struct derivation q = {.digest = d, .prefix = SLICE("tls13 "), .label = label};
+
+    return expand(&q, secret, q.data, out, n);
+}
+
+/* Both secrets of the connection's own bytes, for lean.c. */
+static void
+note(struct tls_traffic *traffic, struct slice label, const unsigned char *secret, size_t n)
+{
+    bool client = slice_eq(label, SLICE("c ap traffic"));
+
+    if ((!client && !slice_eq(label, SLICE("s ap traffic"))) || n > sizeof(traffic->client))
+        return;
+    memcpy(client ? traffic->client : traffic->server, secret, n);
+    traffic->seen |= client ? TLS_TRAFFIC_CLIENT : TLS_TRAFFIC_SERVER;
+}
+
 /* ------------------------------------------------------------------ what OpenSSL calls */
 
 static struct slice
@@ -125,13 +146,20 @@ read_param(struct tls_worker *w, struct derivation *q, const OSSL_PARAM *p)
 static int
 kdf_derive(void *context, unsigned char *out, size_t out_n, const OSSL_PARAM params[])
 {
+    struct tls_worker *worker = context;
     struct derivation q = {0};
 
     for (const OSSL_PARAM *p = params; p && p->key; p++)
         read_param(context, &q, p);
     if (!q.digest || !q.prefix.at || !q.label.at)
         return 0;
-    return q.extract ? extract(&q, out, out_n) : expand(&q, q.key, q.data, out, out_n);
+    if (q.extract)
+        return extract(&q, out, out_n);
+    if (!expand(&q, q.key, q.data, out, out_n))
+        return 0;
+    if (worker->traffic)
+        note(worker->traffic, q.label, out, out_n);
+    return 1;
 }
 
 static void *

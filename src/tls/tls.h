@@ -9,7 +9,8 @@
  *     server.c     a listener's side; accept.c: a handshake with a client
  *     connect.c    an upstream's side, and a handshake with a server
  *     handshake.c  the steps of both, and the facts that come out
- *     layer.c      an established connection as a layer of its sock
+ *     layer.c      an established connection as a layer of its sock; held.c: bytes that wait
+ *     lean.c       a client's, once its handshake is done, with records of our own: record.c
  *     provider.c   algorithms of ours, which OpenSSL fetches: schedule.c, hmac.c
  *
  * OpenSSL     never waits and never yields: its input and output are buffers (layer.c), waiting

@@ -6,6 +6,12 @@
 #include "runtime/quiesce.h"
 #include "tls/provider.h"
 
+const struct tls_suite_parts tls_suites[TLS_SUITES] = {
+    [TLS_AES_128] = {0x1301, TLS_SHA256, "AES-128-GCM"},
+    [TLS_AES_256] = {0x1302, TLS_SHA384, "AES-256-GCM"},
+    [TLS_CHACHA20] = {0x1303, TLS_SHA256, "ChaCha20-Poly1305"},
+};
+
 /* Each element belongs to the thread whose loop has that number, and stays until the process
  * ends. */
 static struct tls_worker workers[WORKERS_MAX];
@@ -19,14 +25,25 @@ make_digest(OSSL_LIB_CTX *library, const char *name, struct tls_digest *d)
 }
 
 static bool
+make_ciphers(struct tls_worker *w)
+{
+    w->ticket_cipher = EVP_CIPHER_fetch(w->library, "AES-256-CBC", NULL);
+    for (size_t i = 0; i < TLS_SUITES; i++) {
+        w->ciphers[i] = EVP_CIPHER_fetch(w->library, tls_suites[i].cipher, NULL);
+        if (!w->ciphers[i])
+            return false;
+    }
+    return w->ticket_cipher != NULL;
+}
+
+static bool
 make(struct tls_worker *w)
 {
     w->library = OSSL_LIB_CTX_new();
     if (!w->library || !tls_provider_install(w))
         return false;
-    w->ticket_cipher = EVP_CIPHER_fetch(w->library, "AES-256-CBC", NULL);
-    return make_digest(w->library, "SHA256", &w->digests[TLS_SHA256]) &&
-           make_digest(w->library, "SHA384", &w->digests[TLS_SHA384]) && w->ticket_cipher;
+    return make_ciphers(w) && make_digest(w->library, "SHA256", &w->digests[TLS_SHA256]) &&
+           make_digest(w->library, "SHA384", &w->digests[TLS_SHA384]);
 }
 
 static void
@@ -38,6 +55,8 @@ unmake(struct tls_worker *w)
         EVP_MD_CTX_free(w->digests[i].context);
         EVP_MD_free(w->digests[i].md);
     }
+    for (size_t i = 0; i < TLS_SUITES; i++)
+        EVP_CIPHER_free(w->ciphers[i]);
     EVP_CIPHER_free(w->ticket_cipher);
     OSSL_LIB_CTX_free(w->library);
     *w = (struct tls_worker){0};

@@ -39,7 +39,7 @@ void tls_tickets_rotate(void);
 
 /* ------------------------------------------------------------------ workers */
 
-/* Those of the cipher suites of TLS 1.3. */
+/* Those of the cipher suites below. */
 enum { TLS_SHA256, TLS_SHA384, TLS_DIGESTS };
 
 struct tls_digest {
@@ -47,11 +47,32 @@ struct tls_digest {
     EVP_MD_CTX *context; /* for whoever hashes without waiting */
 };
 
+/* Cipher suites of TLS 1.3. */
+enum tls_suite { TLS_AES_128, TLS_AES_256, TLS_CHACHA20, TLS_SUITES };
+
+struct tls_suite_parts {
+    uint16_t    id; /* RFC 8446 B.4 */
+    uint8_t     digest;
+    const char *cipher; /* OpenSSL's name */
+};
+
+extern const struct tls_suite_parts tls_suites[TLS_SUITES];
+
+/* The secrets that a handshake of TLS 1.3 ends in; each has as many bytes as the digest. */
+enum { TLS_TRAFFIC_CLIENT = 1, TLS_TRAFFIC_SERVER = 2, TLS_TRAFFIC_BOTH = 3 };
+
+struct tls_traffic {
+    unsigned      seen;
+    unsigned char client[48], server[48];
+};
+
 struct tls_worker {
     unsigned               number;
     OSSL_LIB_CTX          *library; /* NULL: not made yet */
     EVP_CIPHER            *ticket_cipher;
     struct tls_digest      digests[TLS_DIGESTS];
+    EVP_CIPHER            *ciphers[TLS_SUITES];
+    struct tls_traffic    *traffic; /* where schedule.c notes secrets; NULL: nowhere */
     struct tls_key_reader  keys;
     X509_STORE            *system_trust; /* read when first needed */
     struct tls_ticket_ring tickets;

@@ -150,6 +150,7 @@ h2_call_begin(struct h2_call *call, struct server_conn *c, struct arena *arena,
         call->out = request->body;
         call->out_last = true;
     }
+    h2_pulse_begin(link);
     call->id = nghttp2_submit_request(link->session, NULL, request->fields, request->n,
                                       request->has_body ? &source : NULL, call);
     if (call->id < 0)

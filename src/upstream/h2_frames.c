@@ -177,6 +177,8 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
     bool ended = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
     int rv = 0;
 
+    if (frame->hd.type != NGHTTP2_PING)
+        link->again_us = 0; /* there is more to it than answers */
     if (frame->hd.type == NGHTTP2_GOAWAY)
         h2_link_leave(link);
     if (frame->hd.type == NGHTTP2_SETTINGS && !(frame->hd.flags & NGHTTP2_FLAG_ACK))

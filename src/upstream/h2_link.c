@@ -57,7 +57,8 @@ h2_link_leave(struct h2_link *link)
 }
 
 /* The connection is gone: what of it concerns a call.  Orderly: the server's end has come, and with
- * it the acknowledgement of all that its kernel had received. */
+ * it the acknowledgement of all that its kernel had received; or nothing has come for so long that
+ * there was time for one. */
 static void
 tell(const struct h2_link *link, struct h2_call *call, bool orderly)
 {
@@ -68,7 +69,8 @@ tell(const struct h2_link *link, struct h2_call *call, bool orderly)
     h2_call_close(call);
 }
 
-/* Everybody on it hears that it is gone. */
+/* Everybody on it hears that it is gone.  Orderly: what the server's kernel has acknowledged is all
+ * that it has seen. */
 static void
 lose(struct h2_link *link, bool orderly)
 {
@@ -90,12 +92,25 @@ lose(struct h2_link *link, bool orderly)
         fiber_cancel(link->writer, ERR_CANCELLED);
 }
 
+void
+h2_link_lose(struct h2_link *link)
+{
+    list_each (at, &link->calls) {
+        struct h2_call *call = list_entry(at, struct h2_call, in_link);
+
+        if (!call->why)
+            call->why = "no answer to a PING";
+    }
+    lose(link, true);
+}
+
 static void
 end(struct h2_link *link)
 {
     struct server_conn *c = link->conn;
 
     io_cancel(&link->readable);
+    h2_pulse_end(link);
     nghttp2_session_del(link->session);
     free(link);
     c->h2 = NULL;
@@ -270,7 +285,7 @@ feed(struct h2_link *link, const char *at, size_t n)
 {
     ssize_t taken;
 
-    link->heard_us = loop_now_us();
+    h2_pulse_heard(link);
     taken = nghttp2_session_mem_recv(link->session, (const uint8_t *) at, n);
     if (taken < 0) {
         link->broken = taken != NGHTTP2_ERR_NOMEM;

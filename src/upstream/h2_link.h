@@ -6,6 +6,7 @@
  *     h2_link.c    the connection: bytes in and out, who may still join, its end
  *     h2_call.c    one exchange on it: a stream
  *     h2_frames.c  what nghttp2 tells of frames
+ *     h2_pulse.c   whether anybody is still there
  *
  * A link has no fiber of its own: bytes are received in the loop's context, which only wakes those
  * who wait; they are sent by a writer, a fiber that exists while there is something to send and
@@ -133,14 +134,28 @@ struct h2_link {
     bool                broken;  /* the server broke the rules for connections (RFC 9113 5.4.1) */
     bool                over;    /* nothing comes or goes any more */
     uint64_t            heard_us; /* when bytes last came */
+    /* h2_pulse.c: */
+    struct timer        pulse;
+    uint64_t            asked_us;     /* a PING is out since; 0: none, or
+                                       * something has come since */
+    uint64_t            asked_before; /* bytes sent by the connection before it */
+    uint64_t            again_us;     /* no other one sooner */
 };
 
 /* There is something to send, or an end to come to. */
 void h2_link_wake(struct h2_link *link);
 /* A stream has been closed, or will not be opened: there is room for another. */
 void h2_link_freed(struct h2_link *link);
+/* Nobody is there any more: everybody on it is told. */
+void h2_link_lose(struct h2_link *link);
 /* The server has said how many streams it takes. */
 void h2_link_settings(struct h2_link *link);
+/* An exchange is about to begin. */
+void h2_pulse_begin(struct h2_link *link);
+/* Bytes have come. */
+void h2_pulse_heard(struct h2_link *link);
+/* Before the link's memory goes. */
+void h2_pulse_end(struct h2_link *link);
 /* NULL: out of memory. */
 nghttp2_session *h2_frames_session(struct h2_link *link, uint32_t window);
 /* Copies what has come of the body; false: out of memory. */

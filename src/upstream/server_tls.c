@@ -21,11 +21,70 @@ static const char *const profiles[] = {
     NULL,
 };
 
+/* ------------------------------------------------------------------ files */
+
 static bool
 read_file(struct config_bind *b, const struct slice *path, struct slice *content)
 {
-    return !slice_is_present(*path) || config_bind_read(b, path, *path, FILE_MAX_BYTES, content);
+    return !path || !slice_is_present(*path) ||
+           config_bind_read(b, path, *path, FILE_MAX_BYTES, content);
 }
+
+/* A key that stays where it is has a name with a scheme. */
+static bool
+is_uri(struct slice key)
+{
+    size_t n = slice_find(key, ':');
+
+    for (size_t i = 0; n != SLICE_NOT_FOUND && i < n; i++)
+        if (!(key.at[i] >= 'a' && key.at[i] <= 'z') && !(i && key.at[i] >= '0' && key.at[i] <= '9'))
+            return false;
+    return n != SLICE_NOT_FOUND && n > 1;
+}
+
+/* What a message may say of a key: the query of a URI may hold a PIN. */
+static struct slice
+without_secret(struct slice key)
+{
+    return is_uri(key) ? slice_first(key, slice_find(key, '?')) : key;
+}
+
+static bool
+read_files(struct config_bind *b, const struct upstream_tls_files *f, struct tls_material *m)
+{
+    *m = (struct tls_material){.certificate = {NULL, 0}};
+    if (f->key && is_uri(*f->key))
+        m->key_uri = *f->key;
+    return read_file(b, f->certificate, &m->certificate) &&
+           (m->key_uri.n || read_file(b, f->key, &m->key)) && read_file(b, f->ocsp, &m->ocsp);
+}
+
+struct tls_identity *
+upstream_tls_load(struct config_bind *b, const struct upstream_tls_files *f,
+                  struct tls_material *m)
+{
+    struct slice key = f->key ? *f->key : (struct slice){NULL, 0};
+    struct tls_identity *id;
+    struct text why, warning;
+
+    if (!read_files(b, f, m))
+        return NULL;
+    text_init(&why, WHY_MAX);
+    text_init(&warning, WHY_MAX);
+    id = tls_identity_new(m, &why, &warning);
+    if (!id)
+        config_bind_error(b, f->certificate, NULL, "`%.*s`%s%.*s: %.*s",
+                          SLICE_ARG(*f->certificate), key.n ? " with " : "",
+                          SLICE_ARG(without_secret(key)), (int) why.n, why.at);
+    else if (warning.n)
+        config_bind_warning(b, f->certificate, "renew it", "`%.*s`: %.*s",
+                            SLICE_ARG(*f->certificate), (int) warning.n, warning.at);
+    text_free(&why);
+    text_free(&warning);
+    return id;
+}
+
+/* ------------------------------------------------------------------ options */
 
 static void
 add_terms(struct upstream_tls *t, struct slice s)
@@ -37,29 +96,18 @@ add_terms(struct upstream_tls *t, struct slice s)
 static bool
 load_identity(struct config_bind *b, struct upstream_tls *t, struct tls_identity **id)
 {
-    struct tls_material m = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
-    struct text why, warning;
+    struct tls_material m;
 
     *id = NULL;
     if (!slice_is_present(t->certificate))
         return !slice_is_present(t->key) ||
                config_bind_error(b, &t->key, "add `certificate`", "a key without its certificate");
-    if (!read_file(b, &t->certificate, &m.certificate) || !read_file(b, &t->key, &m.key))
+    *id = upstream_tls_load(b, &(struct upstream_tls_files){&t->certificate, &t->key, NULL}, &m);
+    if (!*id)
         return false;
     add_terms(t, m.certificate);
-    add_terms(t, m.key);
-    text_init(&why, WHY_MAX);
-    text_init(&warning, WHY_MAX);
-    *id = tls_identity_new(&m, &why, &warning);
-    if (!*id)
-        config_bind_error(b, &t->certificate, NULL, "`%.*s`: %.*s", SLICE_ARG(t->certificate),
-                          (int) why.n, why.at);
-    else if (warning.n)
-        config_bind_warning(b, &t->certificate, "renew it", "`%.*s`: %.*s",
-                            SLICE_ARG(t->certificate), (int) warning.n, warning.at);
-    text_free(&why);
-    text_free(&warning);
-    return *id != NULL;
+    add_terms(t, m.key_uri.n ? m.key_uri : m.key);
+    return true;
 }
 
 static void
@@ -127,7 +175,8 @@ static const struct option tls_options[] = {
     {"certificate", &option_string, offsetof(struct upstream_tls, certificate),
      .doc = "Path of a certificate (PEM) to show to servers that ask for one."},
     {"key", &option_string, offsetof(struct upstream_tls, key),
-     .doc = "Path of its private key, where it has a file of its own."},
+     .doc = "Path of its private key, where it has a file of its own; or its URI in a token, as in "
+            "`certificates` of a listener."},
     {"profile", &option_choice, offsetof(struct upstream_tls, profile), .preset = "intermediate",
      .choices = profiles, .doc = "`intermediate`: TLS 1.2 and 1.3; `modern`: TLS 1.3 only."},
     {NULL},

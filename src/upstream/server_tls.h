@@ -26,6 +26,18 @@ struct upstream_tls {
 
 extern const struct option_object upstream_tls_object;
 
+/* Options with the paths of a certificate and what belongs to it; key and ocsp may be absent, or
+ * NULL.  key may also be the URI of one that stays where it is, as `pkcs11:object=site`. */
+struct upstream_tls_files {
+    const struct slice *certificate, *key, *ocsp;
+};
+
+/* The identity in these files, of a listener too (tls/ knows no configuration, so it cannot be
+ * there); the texts, which live as long as the configuration, in *m.  NULL after a message at its
+ * place. */
+struct tls_identity *upstream_tls_load(struct config_bind *b, const struct upstream_tls_files *f,
+                                       struct tls_material *m);
+
 struct server;
 
 /* A connected sock becomes one with TLS; waits.  Else `why`, for the operator. */

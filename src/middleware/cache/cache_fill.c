@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * middleware/cache/cache_fill.c - a body on its way into the store.
+ *
+ * It is taken as fast as it comes, so that neither the server nor those who share it wait for the
+ * one client that was first; that client reads from the store like all others.  What is there at
+ * once is stored at once; for the rest there is a fiber, the filler, which outlives the client:
+ * the exchange stays until the filler has finished.
+ *
+ * What the store does not take (too large, no memory) goes to the first client only: the filler
+ * stops, and the client pulls the rest itself.
+ */
+#include "base/check.h"
+#include "middleware/cache/caching.h"
+#include "runtime/fiber.h"
+#include "runtime/loop.h"
+
+#define MINUTE_US UINT64_C(60000000)
+
+struct cache_filling {
+    struct body         *inner;
+    struct store_object *object;  /* a reference */
+    struct slice         left;    /* that the store did not take, lent by inner */
+    enum err             err;     /* how it ended; OK: it has not */
+    bool                 direct;  /* the client pulls the rest */
+    struct fiber        *filler;  /* NULL: has ended */
+    struct fiber        *waiter;
+};
+
+/* ------------------------------------------------------------------ filling */
+
+/* One chunk.  OK: there is more. */
+static enum err
+step(struct cache_filling *f)
+{
+    struct slice chunk;
+    enum err e = body_next(f->inner, &chunk);
+
+    if (e == OK && store_append(f->object, chunk) != OK) {
+        f->left = chunk;
+        f->direct = true;
+        return ERR_LIMIT;
+    }
+    return e == OK && f->inner->ended ? ERR_END : e;
+}
+
+/* Nobody has to wait for the server to say that it is done. */
+static void
+settle(struct cache_filling *f, enum err e)
+{
+    f->err = e;
+    if (e == ERR_END)
+        store_finish(f->object);
+    else
+        store_break(f->object);
+    if (!f->direct)
+        body_close(take(&f->inner));
+}
+
+static void
+fill(void *arg)
+{
+    struct cache_filling *f = arg;
+    enum err e;
+
+    do
+        e = step(f);
+    while (e == OK);
+    settle(f, e);
+    f->filler = NULL;
+    if (f->waiter)
+        fiber_resume(f->waiter);
+}
+
+/* True: all of it, or as much as there will ever be. */
+static bool
+fill_what_is_there(struct cache_filling *f)
+{
+    enum err e = OK;
+
+    while (e == OK && f->inner->ready)
+        e = step(f);
+    if (e != OK)
+        settle(f, e);
+    return e != OK;
+}
+
+bool
+cache_fill(struct exchange *x, struct store_object *o, struct cache_filling **filling)
+{
+    struct body *inner = take(&x->response.body);
+    struct cache_filling *f;
+
+    *filling = NULL;
+    if (!inner) {
+        store_finish(o);
+        return true;
+    }
+    f = arena_new(&x->arena, struct cache_filling);
+    if (f) {
+        f->inner = inner;
+        f->object = o;
+        if (fill_what_is_there(f)) {
+            *filling = f->direct ? f : NULL;
+            return true;
+        }
+        *filling = f;
+        f->filler = fiber_start("cache fill", fill, f);
+        if (f->filler)
+            return true;
+    }
+    body_close(inner);
+    store_break(o);
+    return false;
+}
+
+void
+cache_fill_here(struct body *b, struct store_object *o)
+{
+    struct cache_filling f = {.inner = b, .object = o};
+
+    if (b)
+        fill(&f);
+    else
+        store_finish(o);
+    body_close(f.inner);
+}
+
+/* ------------------------------------------------------------------ for the first client */
+
+enum err
+cache_filling_next(struct cache_filling *f, struct slice *chunk)
+{
+    if (!f->direct)
+        return f->err == OK ? ERR_RESET : f->err;
+    if (f->left.n) {
+        *chunk = f->left;
+        f->left.n = 0;
+        return OK;
+    }
+    if (f->inner->ended)
+        return ERR_END;
+    return body_next(f->inner, chunk);
+}
+
+/* The client may have left: others, and those to come, still want it. */
+void
+cache_filling_end(struct cache_filling *f)
+{
+    struct fiber *self = fiber_self();
+    enum err cancelled = self->cancelled;
+
+    f->waiter = self;
+    fiber_uncancel(self);
+    while (f->filler)
+        /* Cancelled once more: the process ends. */
+        if (fiber_sleep_until(loop_now_us() + MINUTE_US) != OK && f->filler) {
+            cancelled = self->cancelled;
+            fiber_uncancel(self);
+            fiber_cancel(f->filler, cancelled);
+        }
+    body_close(take(&f->inner));
+    if (cancelled != OK)
+        fiber_cancel(self, cancelled);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * middleware/cache/cache_purge.c - letting go of what is kept.
+ *
+ *     PURGE /page HTTP/1.1            the response of that URI, with all its variants
+ *     Cache-Purge: prefix             all whose URI begins like that; `host`, `all`
+ *     Cache-Tag: a, b                 all with one of these tags (Cache-Tag, Surrogate-Key)
+ *     Cache-Groups: "a"               all in that group of this host (RFC 9875)
+ *     Cache-Purge: soft               they become stale rather than go; `prefix, soft`
+ *
+ * Those may purge whom the option `purge` names.  An answer to an unsafe method purges what it
+ * changed (RFC 9111 4.4), without anybody asking.
+ */
+#include "http/cache_tags.h"
+#include "http/cache_target.h"
+#include "middleware/cache/caching.h"
+
+struct purging {
+    struct visit *v;
+    bool          soft;
+};
+
+uint64_t
+cache_purge_group(struct slice host, struct slice group)
+{
+    /* Tags of the operator hold no control bytes: the two never meet. */
+    uint64_t of_host = store_tag_of(host);
+    char bytes[CACHE_TAG_BYTES_MAX + sizeof(of_host) + 1];
+    size_t n = group.n < CACHE_TAG_BYTES_MAX ? group.n : CACHE_TAG_BYTES_MAX;
+
+    bytes[0] = '\0';
+    memcpy(bytes + 1, &of_host, sizeof(of_host));
+    memcpy(bytes + 1 + sizeof(of_host), group.at, n);
+    return store_tag_of(slice_of(bytes, 1 + sizeof(of_host) + n));
+}
+
+uint64_t
+cache_purge_variants(struct store_key primary)
+{
+    return primary.high ^ primary.low;
+}
+
+/* With all its variants, if it has some. */
+static void
+purge_uri(struct purging *p, struct store_key primary)
+{
+    struct store *s = p->v->c->store;
+    struct store_object *o = NULL;
+
+    if (store_ask(s, primary, false, &o) == STORE_HIT && kept_of(o) &&
+        kept_of(o)->kind == KEPT_VARY)
+        store_purge_tag(s, cache_purge_variants(primary), p->soft);
+    if (o)
+        store_leave(o);
+    store_purge_key(s, primary, p->soft);
+}
+
+/* ------------------------------------------------------------------ PURGE */
+
+bool
+cache_purge_wanted(const struct caching *c, const struct exchange *x)
+{
+    return c->purgers.n && x->request.method == METHOD_OTHER &&
+           slice_eq(x->request.method_token, SLICE("PURGE"));
+}
+
+static bool
+may_purge(const struct caching *c, const struct exchange *x)
+{
+    const struct network *n = c->purgers.at;
+
+    for (size_t i = 0; i < c->purgers.n; i++)
+        if (network_has(&n[i], &x->client_address))
+            return true;
+    return false;
+}
+
+static bool
+purge_tag(void *context, struct slice tag)
+{
+    struct purging *p = context;
+
+    store_purge_tag(p->v->c->store, store_tag_of(tag), p->soft);
+    return true;
+}
+
+static bool
+purge_group(void *context, struct slice group)
+{
+    struct purging *p = context;
+
+    store_purge_tag(p->v->c->store, cache_purge_group(p->v->x->request.host, group), p->soft);
+    return true;
+}
+
+/* A prefix goes with its host: "host/path". */
+static bool
+purge_prefix(struct purging *p, bool whole_host)
+{
+    struct slice host = p->v->x->request.host;
+    struct slice prefix = whole_host ? arena_printf(&p->v->x->arena, "%.*s/", SLICE_ARG(host))
+                                     : cache_find_uri(p->v);
+
+    if (slice_is_present(prefix))
+        store_purge_prefix(p->v->c->store, prefix, p->soft);
+    return slice_is_present(prefix);
+}
+
+static bool
+has_word(const struct fields *f, struct slice word)
+{
+    const struct field *found = NULL;
+    struct slice rest, element;
+
+    while ((found = fields_next(f, found, SLICE("Cache-Purge"))))
+        for (rest = found->value; slice_next_element(&rest, &element);)
+            if (slice_eq_nocase(element, word))
+                return true;
+    return false;
+}
+
+/* What was purged, for who asked. */
+static const char *
+let_go(struct purging *p)
+{
+    const struct fields *f = &p->v->x->request.fields;
+    struct store *s = p->v->c->store;
+
+    if (cache_tags_each(f, purge_tag, p) + cache_groups_each(f, purge_group, p))
+        return "tags";
+    if (has_word(f, SLICE("all"))) {
+        store_purge_all(s, p->soft);
+        return "all";
+    }
+    if (has_word(f, SLICE("host")))
+        return purge_prefix(p, true) ? "host" : NULL;
+    if (has_word(f, SLICE("prefix")))
+        return purge_prefix(p, false) ? "prefix" : NULL;
+    purge_uri(p, p->v->primary);
+    return "uri";
+}
+
+void
+cache_purge(struct visit *v)
+{
+    struct exchange *x = v->x;
+    struct purging p = {v, has_word(&x->request.fields, SLICE("soft"))};
+    const char *what;
+
+    if (!may_purge(v->c, x)) {
+        exchange_refuse(x, 403, REASON_NOT_ALLOWED, "PURGE from %.*s",
+                        SLICE_ARG(x->client_ip));
+        return;
+    }
+    what = let_go(&p);
+    if (!what) {
+        exchange_refuse(x, 503, REASON_OUT_OF_MEMORY, "PURGE");
+        return;
+    }
+    caching_counts(v->c)->purged++;
+    exchange_respond(x, 200, SLICE("application/json"),
+                     arena_printf(&x->arena, "{\"purged\":\"%s\",\"soft\":%s}\n", what,
+                                  p.soft ? "true" : "false"));
+}
+
+/* ------------------------------------------------------------------ unsafe methods */
+
+static struct cache_origin
+origin_of(const struct exchange *x)
+{
+    return (struct cache_origin){x->scheme, x->request.host, x->request.port};
+}
+
+/* The same host's: others could be made to forget by anybody (RFC 9111 4.4). */
+static void
+purge_reference(struct purging *p, struct slice reference)
+{
+    struct visit *v = p->v;
+    struct cache_origin origin = origin_of(v->x);
+    struct slice uri =
+        reference.n ? cache_target_resolve(&origin, &v->x->request.target, reference, &v->x->arena)
+                    : (struct slice){NULL, 0};
+    size_t at = slice_find(uri, '?');
+
+    if (!slice_is_present(uri))
+        return;
+    if (at == SLICE_NOT_FOUND)
+        purge_uri(p, cache_find_key(v, uri, (struct slice){NULL, 0}));
+    else
+        purge_uri(p, cache_find_key(v, slice_of(uri.at, at), slice_from(uri, at + 1)));
+}
+
+void
+cache_purge_after(struct visit *v)
+{
+    struct purging p = {v, true};
+    const struct response *r = &v->x->response;
+    const struct field *content = fields_find(&r->fields, SLICE("Content-Location"));
+
+    if (!cache_invalidates(v->x->request.method, r->status))
+        return;
+    purge_uri(&p, v->primary);
+    purge_reference(&p, fields_value(&r->fields, FIELD_LOCATION));
+    if (content)
+        purge_reference(&p, content->value);
+    cache_groups_invalid_each(&r->fields, purge_group, &p);
+}

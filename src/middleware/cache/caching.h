@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * middleware/cache/caching.h - the parts of `cache`.  Private to it.
+ *
+ *     cache.c         options; one request from the look-up to the answer: read this first
+ *     kept.c          what is in the store for a response: head and fields as bytes
+ *     cache_find.c    from a request to what is kept for it: keys, Vary, sharing a fetch
+ *     cache_fetch.c   asking the origin, and what its answer means: new, confirmed, not for us
+ *     cache_fill.c    a body on its way into the store, and to those who wait for it
+ *     cache_serve.c   an answer from the store
+ *     cache_rest.c    going on alone when a shared fetch has died
+ *     cache_forms.c   encoded forms beside a response (exchange/variants.h)
+ *     cache_refresh.c new ones fetched in the background
+ *     cache_purge.c   letting go: PURGE requests, unsafe methods
+ *     cache_stores.c  the stores that a configuration names
+ *
+ * The rules of HTTP are in http/cache_*.h, keeping bytes in store/store.h.
+ */
+#ifndef MIDDLEWARE_CACHE_CACHING_H
+#define MIDDLEWARE_CACHE_CACHING_H
+
+#include "exchange/exchange.h"
+#include "exchange/expr.h"
+#include "http/cache_rules.h"
+#include "http/cache_status.h"
+#include "store/store.h"
+
+/* Of each worker; others may look. */
+struct caching_counts {
+    uint64_t hits, stale, shared, misses, passed, confirmed, excused, stored, refreshed, purged;
+    uint64_t hit_bytes;
+    uint64_t saved_us; /* that the origin took when it answered what was then served again */
+};
+
+struct cache_ttl {
+    struct slice status; /* or "4xx" */
+    uint64_t     fresh_us;
+};
+
+struct caching {
+    /* Options: */
+    struct slice       store_name;
+    struct template   *key;          /* NULL: scheme, authority and target */
+    struct option_list defaults;     /* struct cache_ttl */
+    struct option_list targets;      /* of struct slice */
+    uint64_t           heuristic;    /* millionths */
+    uint64_t           heuristic_max_us, while_revalidate_us, if_error_us, pass_us, wait_us;
+    bool               ignore_requests, share_cookies, strict_paths, tell, tell_key;
+    struct option_list purgers;      /* of struct network */
+    /* Made of them: */
+    struct cache_rules       rules;
+    struct store            *store;
+    struct middleware_keeper keeper;
+    struct caching_counts   *workers; /* WORKERS_MAX */
+};
+
+/* Of the calling worker. */
+struct caching_counts *caching_counts(const struct caching *c);
+
+/* ------------------------------------------------------------------ kept.c */
+
+enum kept_kind {
+    KEPT_RESPONSE,
+    KEPT_VARY, /* stands at the URI's own key: responses differ by the fields that its text names */
+    KEPT_PASS, /* what comes from there is not for the store, for a while */
+};
+
+/* The head of an object, as its store has it.  Fields and text follow. */
+struct kept {
+    uint32_t          format;
+    uint8_t           kind; /* enum kept_kind */
+    uint8_t           unused;
+    uint16_t          status;
+    uint32_t          fields_n;
+    uint32_t          text_n;
+    uint32_t          took_us; /* the origin's time for it */
+    uint32_t          unused2;
+    uint64_t          process; /* whose monotonic clock the life is on */
+    struct cache_life life;
+};
+
+/* NULL: not one that this program wrote. */
+const struct kept *kept_of(const struct store_object *o);
+/* On this process's clock; over when the object was softly purged. */
+void kept_life(const struct store_object *o, const struct kept *k, struct cache_life *life);
+/* The names of a KEPT_VARY. */
+struct slice kept_text(const struct kept *k);
+/* Copies into the fields' arena; false: no room. */
+bool kept_fields(const struct kept *k, struct fields *out);
+/* fields: those that `said` lets be kept are written; NULL for none. */
+bool kept_write(struct kept *k, const struct fields *fields, const struct cache_control *said,
+                struct slice text, struct text *out);
+
+/* ------------------------------------------------------------------ one request */
+
+struct visit {
+    const struct caching    *c;
+    const struct middleware *self;
+    struct exchange         *x;
+    struct cache_control     asked;
+    struct store_key         primary; /* of the URI */
+    struct store_key         key;     /* with Vary's */
+    struct slice             names;   /* that Vary listed; absent: none */
+    struct store_object     *found;   /* held; a response */
+    struct store_object     *fresh;   /* held; ours to fill */
+    struct cache_life        life;    /* of found */
+    struct cache_times       times;
+    struct fields            cookies; /* that a 304 set: for this client alone */
+    struct cache_status      told;
+    bool                     fill;    /* a miss may be ours to fill, while others wait */
+    bool                     keep;    /* what is fetched may be kept, though nobody waits for it */
+};
+
+enum cache_found {
+    CACHE_FOUND,   /* v->found */
+    CACHE_NOTHING, /* fetch it; into v->fresh if that is there */
+    CACHE_PASS,    /* known not to be for the store: fetch it as the client asked */
+    CACHE_GONE,    /* the client has left */
+};
+
+/* The key of the URI; false: no memory. */
+bool cache_find_begin(struct visit *v);
+/* The key of another URI of the same origin, where no option `key` says what keys are made of. */
+struct store_key cache_find_key(const struct visit *v, struct slice path, struct slice query);
+/* "host/path?query", which purges by prefix compare; absent: no memory. */
+struct slice cache_find_uri(const struct visit *v);
+enum cache_found cache_find(struct visit *v);
+/* v->found is to be fetched anew: ours to do (CACHE_NOTHING), or v->found is now what somebody else
+ * has fetched meanwhile (CACHE_FOUND). */
+enum cache_found cache_find_anew(struct visit *v);
+
+/* v->key for a request whose responses differ by these names; false: no memory, or its fields are
+ * too long. */
+bool cache_find_variant(struct visit *v, struct slice names);
+/* A response that was fetched without looking: v->fresh, if nobody else fetches one. */
+bool cache_find_place(struct visit *v);
+
+enum cache_fetched {
+    CACHE_FETCHED_PASS,    /* x->response goes on to the client as it is */
+    CACHE_FETCHED_NEW,     /* v->fresh is published, and x->response.body to be pulled into it */
+    CACHE_FETCHED_RENEWED, /* v->found is complete, confirmed, and fresh again */
+    CACHE_FETCHED_EXCUSED, /* v->found is stale, but better than an error */
+};
+
+/* Asks the origin with run(v), under conditions when v->found is there. */
+enum cache_fetched cache_fetch(struct visit *v, void (*run)(struct visit *v));
+/* An answer that nobody looked for in the store: may it, and can it, be kept?  v->fresh then. */
+enum cache_fetched cache_fetch_take(struct visit *v);
+
+/* x->response.body goes into `o` (a reference of its own), as fast as it comes.  Once that is done,
+ * or when it has to wait for more, on a fiber of its own: *filling is what cache_serve() needs;
+ * NULL: complete. */
+struct cache_filling;
+bool cache_fill(struct exchange *x, struct store_object *o, struct cache_filling **filling);
+/* The same, on this fiber to the end. */
+void cache_fill_here(struct body *b, struct store_object *o);
+/* The rest of what is filled, directly: bytes from `offset` that the store did not take. */
+enum err cache_filling_next(struct cache_filling *f, struct slice *chunk);
+/* Waits until nobody needs the exchange any more. */
+void cache_filling_end(struct cache_filling *f);
+
+/* The rest of x->response, from an offset on, for who shared a fetch that died; NULL: it cannot be
+ * had. */
+struct cache_rest;
+struct cache_rest *cache_rest(struct exchange *x, const struct caching *c,
+                              const struct middleware *self, uint64_t offset);
+enum err cache_rest_next(struct cache_rest *r, struct slice *chunk);
+void cache_rest_end(struct cache_rest *r);
+
+/* Answers from the object, whose reference it takes over. */
+void cache_serve(struct visit *v, struct store_object *o, struct cache_filling *filling);
+/* Cache-Status of an answer that goes through. */
+void cache_serve_status(struct visit *v);
+
+/* Fetches v->found anew in the background, into v->fresh, which it takes over. */
+void cache_refresh(struct visit *v);
+
+/* A request to let go; answers it. */
+bool cache_purge_wanted(const struct caching *c, const struct exchange *x);
+void cache_purge(struct visit *v);
+/* After an answer to an unsafe method. */
+void cache_purge_after(struct visit *v);
+/* The tag of all variants of a URI. */
+uint64_t cache_purge_variants(struct store_key primary);
+/* The tag of a group of that host. */
+uint64_t cache_purge_group(struct slice host, struct slice group);
+
+/* NULL: no forms can be kept. */
+struct variants *cache_forms(struct visit *v, struct store_object *o);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* middleware/cache/stores.h - the stores that a configuration names. */
+#ifndef MIDDLEWARE_CACHE_STORES_H
+#define MIDDLEWARE_CACHE_STORES_H
+
+#include "config/option.h"
+
+struct cache_store {
+    struct slice name;
+    uint64_t     memory_bytes, object_bytes;
+};
+
+extern const struct option_object cache_store_object; /* a struct cache_store */
+
+/* They get the bounds that these say.  Control thread, when the configuration takes effect. */
+void cache_stores_apply(const struct option_list *stores);
+/* There is one of that name, or it is the default. */
+bool cache_stores_know(const struct option_list *stores, struct slice name);
+
+#endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz/decompress.c - decoders of gzip, br and zstd: whole and in pieces the same comes out, and what
- * comes out can be encoded and decoded again.
+ * fuzz/decompress.c - decoders of gzip, br and zstd: whole and in pieces the same comes out, and
+ * what comes out can be encoded and decoded again.
  *
  * The first byte of the input chooses the coding and the size of the pieces.
  */

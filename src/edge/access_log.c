@@ -197,6 +197,8 @@ tls_of(const struct exchange *x)
       "Subject of the client's certificate.")                                                     \
     X(integer, status, 20, x->response.status, x->response.status,                                \
       "Status of the response; absent when the client was gone before there was one.")            \
+    X(integer, grpc_status, 20, x->has_grpc_status, x->grpc_status,                               \
+      "Status of a gRPC call, such as 14 for UNAVAILABLE; absent when there was none.")           \
     X(string, reason, 64, x->fault.reason, slice_str(reason_code(x->fault.reason)),               \
       "Why maitred answered by itself, or why the answer broke off: a stable code.")              \
     X(string, blame, 32, x->fault.reason, blame_text(x),                                          \

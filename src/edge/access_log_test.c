@@ -96,6 +96,27 @@ TEST(a_json_record_has_its_fields_in_order)
         "\"user_agent\":\"curl/8.1\",\"referer\":\"https://example.com/\"}\n");
 }
 
+TEST(a_status_of_grpc_stands_behind_that_of_http)
+{
+    struct exchange *x = served_exchange();
+    struct slice rest, first, second;
+
+    EXPECT(open_log(ACCESS_LOG_JSON));
+    x->grpc_status = 14;
+    access_log_write(&log_now, 0, x);
+    x->has_grpc_status = true;
+    access_log_write(&log_now, 0, x);
+    x->grpc_status = 0;
+    access_log_write(&log_now, 0, x);
+    testing_exchange_free(x);
+    rest = finish_log();
+    first = slice_cut(&rest, '\n');
+    second = slice_cut(&rest, '\n');
+    EXPECT(slice_search(first, SLICE("grpc_status")) == SLICE_NOT_FOUND);
+    EXPECT(slice_search(second, SLICE("\"status\":200,\"grpc_status\":14,")) != SLICE_NOT_FOUND);
+    EXPECT(slice_search(rest, SLICE("\"grpc_status\":0,")) != SLICE_NOT_FOUND);
+}
+
 TEST(a_combined_record_is_what_ncsa_had)
 {
     struct exchange *x = served_exchange();

@@ -9,6 +9,7 @@
 #include "edge/tls_options.h"
 
 #include "edge/tls_folder.h"
+#include "tls/ocsp.h"
 #include "upstream/server_tls.h"
 
 enum { CA_MAX_BYTES = 1024 * 1024, WHY_MAX = 1000 };
@@ -17,10 +18,15 @@ enum { CA_MAX_BYTES = 1024 * 1024, WHY_MAX = 1000 };
 
 /* NULL after a message. */
 static struct tls_identity *
-load_certificate(struct config_bind *b, const struct tls_certificate *c)
+load_certificate(struct config_bind *b, const struct tls_listener *l,
+                 const struct tls_certificate *c)
 {
     struct tls_material m;
 
+    if (c->ocsp.n && l->stapling == TLS_STAPLING_OFF) {
+        config_bind_error(b, &c->ocsp, "leave out one of them", "nothing is to be stapled");
+        return NULL;
+    }
     return upstream_tls_load(b, &(struct upstream_tls_files){&c->certificate, &c->key, &c->ocsp},
                              &m);
 }
@@ -29,6 +35,20 @@ static bool
 has_name(const struct tls_store *store, struct slice name)
 {
     return !slice_is_present(name) || tls_store_has(store, name);
+}
+
+/* Clients refuse a certificate that must be stapled and is not (RFC 7633); where responses are
+ * fetched, acme/stapling.c tells of it. */
+static void
+warn_unstapled(struct config_bind *b, const struct tls_listener *l, const struct tls_store *store)
+{
+    struct tls_identity *id;
+
+    for (size_t i = 0; (id = tls_ocsp_identity(store, i)); i++)
+        if (l->stapling != TLS_STAPLING_AUTO && !tls_ocsp_is_given(id) && tls_ocsp_must_staple(id))
+            config_bind_warning(b, &l->stapling, "`stapling: auto` fetches a response",
+                                "the certificate of `%.*s` must be stapled: clients may refuse it",
+                                SLICE_ARG(tls_identity_name(id, 0)));
 }
 
 /* What the list and the folder say, the default first. */
@@ -51,7 +71,7 @@ load_list(struct loading *g)
     if (!g->ids)
         return config_bind_error(g->bind, &g->listener->certificates, NULL, "out of memory");
     for (size_t i = 0; i < n; i++) {
-        struct tls_identity *id = load_certificate(g->bind, &c[i]);
+        struct tls_identity *id = load_certificate(g->bind, g->listener, &c[i]);
 
         if (id)
             g->ids[g->n++] = id;
@@ -142,6 +162,7 @@ make_server(struct config_bind *b, struct tls_listener *l, struct tls_store *sto
         .profile = (enum tls_profile) l->profile,
         .refuse_unknown = l->unknown_names == TLS_UNKNOWN_REFUSE,
         .no_tickets = !l->tickets,
+        .no_stapling = l->stapling == TLS_STAPLING_OFF,
         .keylog = l->keylog.at,
     };
     const void *field = l->client ? (const void *) &l->client->ca : &l->certificates;
@@ -189,6 +210,15 @@ watch_folder(struct config_bind *b, struct tls_listener *l)
     return true;
 }
 
+/* As paths of files: from where the configuration is. */
+static bool
+find_state(struct config_bind *b, struct tls_listener *l)
+{
+    if (!slice_starts(l->state, SLICE("/")))
+        l->state = arena_copy(config_bind_arena(b), config_bind_path(b, &l->state, l->state));
+    return slice_is_present(l->state) || config_bind_error(b, &l->state, NULL, "out of memory");
+}
+
 static bool
 check_listener(struct config_bind *b, void *object)
 {
@@ -201,7 +231,10 @@ check_listener(struct config_bind *b, void *object)
                                  "such as `certificates: [/etc/ssl/site.pem]`, or `acme: {}`",
                                  "there is no certificate");
     store = load_store(b, l);
-    good = store && keep_store(b, l, store) && make_server(b, l, store) && watch_folder(b, l);
+    good = store && find_state(b, l) && keep_store(b, l, store) && make_server(b, l, store) &&
+           watch_folder(b, l);
+    if (good)
+        warn_unstapled(b, l, store);
     tls_store_release(store);
     return good;
 }
@@ -221,8 +254,8 @@ static const struct option certificate_options[] = {
          "stays in its token, and OpenSSL signs there, by a provider that its configuration "
          "loads or by the engine of that name."},
     {"ocsp", &option_string, offsetof(struct tls_certificate, ocsp),
-     .doc = "Path of an OCSP response (DER) to staple; it is read again with each reload, never "
-            "fetched."},
+     .doc = "Path of an OCSP response (DER) to staple, instead of one that is fetched; it is read "
+            "again with each reload."},
     {NULL},
 };
 
@@ -272,6 +305,13 @@ static const char *const profiles[] = {
     NULL,
 };
 
+static const char *const staplings[] = {
+    [TLS_STAPLING_AUTO] = "auto",
+    [TLS_STAPLING_FILE] = "file",
+    [TLS_STAPLING_OFF] = "off",
+    NULL,
+};
+
 static const struct option listener_options[] = {
     {"certificates", &option_objects, offsetof(struct tls_listener, certificates),
      .flags = OPTION_LIST, .object = &certificate_object,
@@ -304,6 +344,15 @@ static const struct option listener_options[] = {
      .doc =
          "Clients that come back spare a full handshake. The keys are in memory only, are replaced "
          "every eight hours and survive a reload."},
+    {"stapling", &option_choice, offsetof(struct tls_listener, stapling), .preset = "auto",
+     .choices = staplings,
+     .doc =
+         "OCSP responses shown with certificates: `auto` fetches them, and keeps them fresh, for "
+         "certificates that name a responder and have no file with one; `file` shows those of "
+         "files only; `off` none."},
+    {"state", &option_string, offsetof(struct tls_listener, state), .preset = "/var/lib/maitred",
+     .doc = "Folder where fetched OCSP responses outlive a restart (in `ocsp/`); it is made when "
+            "there is one to keep."},
     {"keylog", &option_string, offsetof(struct tls_listener, keylog),
      .doc = "Path of a file to which the keys of all connections are written, for tools like "
             "Wireshark. For debugging only."},

@@ -27,6 +27,8 @@ struct tls_listener {
     int                        profile; /* enum tls_profile */
     struct tls_client_certificates *client;  /* NULL: no certificates are asked for */
     bool                       tickets;
+    int                        stapling; /* enum tls_stapling */
+    struct slice               state;  /* folder, of fetched responses */
     struct slice               keylog; /* path; absent: none */
     uint64_t                   handshake_timeout_us;
     uint64_t                   hsts_us; /* 0: none */
@@ -37,6 +39,9 @@ struct tls_listener {
 };
 
 enum tls_unknown_names { TLS_UNKNOWN_DEFAULT, TLS_UNKNOWN_REFUSE };
+
+/* OCSP responses: fetched where no file has one, from files only, not at all. */
+enum tls_stapling { TLS_STAPLING_AUTO, TLS_STAPLING_FILE, TLS_STAPLING_OFF };
 
 extern const struct option_object tls_listener_object;
 

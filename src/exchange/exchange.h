@@ -159,6 +159,9 @@ struct exchange {
     struct exchange_relay           relay;
     uint64_t                        request_bytes, response_bytes; /* of bodies, as sent and
                                                                     * received */
+    bool                            has_grpc_status; /* of the answer to a gRPC call (grpc.h): it is
+                                                      * known, mostly at the end */
+    uint32_t                        grpc_status;
     bool                            started;        /* the response's head has left:
                                                      * too late to refuse */
     bool                            close_client;   /* end the client's connection

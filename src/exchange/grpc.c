@@ -4,7 +4,11 @@
 
 #include "base/check.h"
 
-enum { TRAILERS = 2, PREFIX = 5 /* of a message: flags, and its length in four bytes */ };
+enum {
+    TRAILERS = 2,
+    PREFIX = 5,        /* of a message: flags, and its length in four bytes */
+    CLOCKS_US = 100000 /* as far apart are our clock and a server's */
+};
 
 /* ------------------------------------------------------------------ who speaks it */
 
@@ -113,10 +117,58 @@ status_of(unsigned http_status)
     }
 }
 
+/* False: they do not say, or nothing that is understood. */
+static bool
+read_status(const struct fields *fields, uint32_t *status)
+{
+    const struct field *f = fields->n ? fields_find(fields, SLICE("grpc-status")) : NULL;
+    uint64_t n;
+
+    if (!f || !slice_to_u64(f->value, INT32_MAX, &n))
+        return false;
+    *status = (uint32_t) n;
+    return true;
+}
+
+static void
+note_status(struct exchange *x, const struct fields *fields)
+{
+    uint32_t status;
+
+    if (!fields || !read_status(fields, &status))
+        return;
+    x->has_grpc_status = true;
+    x->grpc_status = status;
+}
+
+/* Its own clock tells the server too that the client's deadline has come. */
+static bool
+is_clients_deadline(const struct exchange *x)
+{
+    return x->deadline_us && clock_monotonic_us() + CLOCKS_US >= x->deadline_us;
+}
+
+bool
+grpc_server_failed(const struct exchange *x, const struct fields *fields)
+{
+    uint32_t status;
+
+    if (grpc_asked(x) == GRPC_NONE || !read_status(fields, &status))
+        return false;
+    switch (status) {
+    case GRPC_UNKNOWN:
+    case GRPC_INTERNAL:
+    case GRPC_UNAVAILABLE:
+    case GRPC_DATA_LOSS: return true;
+    case GRPC_DEADLINE_EXCEEDED: return !is_clients_deadline(x);
+    default: return false;
+    }
+}
+
 /* Of the answer that is there, or of the trailers behind one.  The sentences are printable ASCII
  * without percent signs, so that they are percent-encoded as they stand. */
 static void
-put_status(struct fields *f, const struct exchange *x, enum grpc_status status)
+put_status(struct fields *f, struct exchange *x, enum grpc_status status)
 {
     static const struct slice digits[] = {
         [GRPC_UNKNOWN] = SLICE_INIT("2"),
@@ -130,6 +182,8 @@ put_status(struct fields *f, const struct exchange *x, enum grpc_status status)
 
     fields_add_named(f, SLICE("grpc-status"), digits[status]);
     fields_add_named(f, SLICE("grpc-message"), slice_str(reason_sentence(x->fault.reason)));
+    x->has_grpc_status = true;
+    x->grpc_status = status;
 }
 
 void
@@ -204,6 +258,8 @@ finished_next(struct body *b, struct slice *chunk)
     b->trailers = f->inner->trailers;
     if (e == OK)
         follow(f, *chunk);
+    if (e == ERR_END || b->ended)
+        note_status(f->x, b->trailers);
     /* A client that has gone hears nothing any more, and one that has half a message would wait for
      * the rest of it, whatever the trailers say. */
     if (e == OK || e == ERR_END || e == ERR_CANCELLED || f->prefix || f->left)
@@ -225,6 +281,8 @@ grpc_finish(struct exchange *x)
     struct body *inner = x->response.body;
     struct finished *f;
 
+    if (grpc_asked(x) != GRPC_NONE)
+        note_status(x, &x->response.fields); /* of an answer that is only a head */
     if (!inner || inner->length != BODY_LENGTH_UNKNOWN || grpc_asked(x) == GRPC_NONE ||
         grpc_kind(fields_value(&x->response.fields, FIELD_CONTENT_TYPE), NULL) != GRPC_PLAIN)
         return;

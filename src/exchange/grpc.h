@@ -11,7 +11,7 @@
 
 #include "exchange/exchange.h"
 
-/* Of gRPC's seventeen, those that we say; the numbers are the protocol's. */
+/* Of gRPC's seventeen, those that we say or judge by; the numbers are the protocol's. */
 enum grpc_status {
     GRPC_UNKNOWN = 2,
     GRPC_DEADLINE_EXCEEDED = 4,
@@ -19,6 +19,7 @@ enum grpc_status {
     GRPC_UNIMPLEMENTED = 12,
     GRPC_INTERNAL = 13,
     GRPC_UNAVAILABLE = 14,
+    GRPC_DATA_LOSS = 15,
     GRPC_UNAUTHENTICATED = 16,
 };
 
@@ -41,11 +42,16 @@ uint64_t grpc_deadline_us(const struct exchange *x);
 bool grpc_is_late(const struct exchange *x);
 
 /* Replaces the response by one that is only a head, with grpc-status in it ("trailers-only"), made
- * of the HTTP status and x->fault.reason. */
+ * of the HTTP status and x->fault.reason.  x->grpc_status is known then. */
 void grpc_refuse(struct exchange *x, unsigned status);
+/* A server has answered a gRPC call, and its status says that it has failed, as 5xx would: UNKNOWN
+ * (an exception that nobody caught), INTERNAL, UNAVAILABLE, DATA_LOSS; DEADLINE_EXCEEDED, unless it
+ * was the client's own.  Others are about the call.  fields: where grpc-status stands, the trailers
+ * or a head that is all there is. */
+bool grpc_server_failed(const struct exchange *x, const struct fields *fields);
 /* An answer that breaks off between two messages ends with a status, as if the server had said it;
- * in the middle of one it stays broken.  For the response of a server to a gRPC request; nothing
- * for others. */
+ * in the middle of one it stays broken.  At its end x->grpc_status is known.  For the response of a
+ * server to a gRPC request; nothing for others. */
 void grpc_finish(struct exchange *x);
 
 #endif

@@ -144,6 +144,50 @@ TEST(who_is_late_has_exceeded_the_deadline)
     testing_exchange_free(x);
 }
 
+TEST(a_refusals_status_is_known)
+{
+    called("application/grpc");
+    EXPECT(!x->has_grpc_status);
+    exchange_refuse(x, 503, REASON_NO_SERVER, NULL);
+    EXPECT(x->has_grpc_status);
+    EXPECT_EQ(x->grpc_status, GRPC_UNAVAILABLE);
+    testing_exchange_free(x);
+}
+
+/* Does an answer with that status tell of a server that fails? */
+static bool
+is_failure(const char *type, const char *status, uint64_t deadline_us)
+{
+    struct fields f;
+    bool failed;
+
+    called(type);
+    x->deadline_us = deadline_us;
+    fields_init(&f, &x->arena, 1, 1);
+    if (status)
+        fields_add_named(&f, SLICE("grpc-status"), slice_str(status));
+    failed = grpc_server_failed(x, &f);
+    testing_exchange_free(x);
+    return failed;
+}
+
+TEST(statuses_tell_of_servers_or_of_calls)
+{
+    static const char *const bad[] = {"2", "4", "13", "14", "15"};
+    static const char *const good[] = {"0", "1", "3", "5", "6", "7", "8", "9", "10", "11", "12",
+                                       "16", "99", "", "-1", "14x", NULL};
+    uint64_t now_us = clock_monotonic_us();
+
+    for (size_t i = 0; i < countof(bad); i++)
+        EXPECT(is_failure("application/grpc", bad[i], 0));
+    for (size_t i = 0; i < countof(good); i++)
+        EXPECT(!is_failure("application/grpc", good[i], 0));
+    EXPECT(!is_failure("application/json", "14", 0));
+    EXPECT(is_failure("application/grpc", "4", now_us + 60000000));
+    EXPECT(!is_failure("application/grpc", "4", now_us + 1000));
+    EXPECT(is_failure("application/grpc", "14", now_us));
+}
+
 /* grpc-message is percent-encoded: what needs it is not in there. */
 TEST(sentences_need_no_encoding)
 {

@@ -221,6 +221,15 @@ get_status(struct exchange *x, struct slice arg)
     return integer_value(x->response.status);
 }
 
+/* No status of gRPC's is below 0. */
+static struct expr_value
+get_grpc_status(struct exchange *x, struct slice arg)
+{
+    (void) arg;
+    return (struct expr_value){.type = EXPR_INT,
+                               .integer = x->has_grpc_status ? (int64_t) x->grpc_status : -1};
+}
+
 static struct expr_value
 get_response_header(struct exchange *x, struct slice name)
 {
@@ -312,6 +321,8 @@ const struct expr_variable expr_variables[] = {
      .doc = "Id of the request, made on first use."},
     {"time", EXPR_INT, .get = get_time, .doc = "Seconds since 1970-01-01 UTC."},
     {"status", EXPR_INT, .of_response = true, .get = get_status, .doc = "Status of the response."},
+    {"grpc_status", EXPR_INT, .of_response = true, .get = get_grpc_status,
+     .doc = "Status of a gRPC call, such as 14; -1 when there is none (yet: it comes last)."},
     {"response.header", EXPR_STRING, true, true, .get = get_response_header, .fold_arg = true,
      .doc = "Value of a field of the response, the first of that name, in any case."},
     {"upstream", EXPR_STRING, .of_response = true, .get = get_upstream,

@@ -2,7 +2,7 @@
 #include "http/cache_control.h"
 
 #include "base/test.h"
-#include "http/cache_testing.h"
+#include "http/testing_cache.h"
 
 static struct cache_control cc;
 

@@ -53,7 +53,7 @@ clamp_s(int64_t seconds)
     return seconds > CACHE_SECONDS_MAX ? CACHE_SECONDS_MAX : seconds;
 }
 
-/* Names as they are written: the first letter large, and zones all of them. */
+/* Names as they are written, with the first letter large. */
 static void
 put_in_case(char *out, struct slice s)
 {
@@ -80,7 +80,7 @@ cache_date_parse(struct slice s, int64_t now_unix_s, int64_t *unix_s)
         return false;
     put_in_case(memory, s);
     zone = slice_from(s, s.n - ZONE);
-    if (slice_eq_nocase(zone, SLICE("GMT")) || slice_eq_nocase(zone, SLICE("UTC")))
+    if (slice_eq_nocase(zone, SLICE("GMT")))
         memcpy(memory + s.n - ZONE, "GMT", ZONE);
     return http_date_parse(slice_of(memory, s.n), now_unix_s, unix_s);
 }

@@ -12,7 +12,7 @@ struct cache_lifetime {
 
 struct cache_lifetime cache_lifetime_of(const struct cache_rules *rules,
                                         const struct cache_pair *pair, int64_t now_unix_s);
-/* As http_date_parse(), in any case of letters, and with UTC for GMT (RFC 9111 4.2). */
+/* As http_date_parse(), with names in any case of letters (RFC 9111 4.2). */
 bool cache_date_parse(struct slice s, int64_t now_unix_s, int64_t *unix_s);
 /* Heuristically cacheable: may be kept when the origin says nothing (RFC 9110 15.1). */
 bool cache_is_heuristic(unsigned status);

@@ -3,7 +3,7 @@
 #include "http/cache_rules.h"
 
 #include "base/test.h"
-#include "http/cache_testing.h"
+#include "http/testing_cache.h"
 
 #define DATE "Date: Sun, 06 Nov 1994 08:49:37 GMT\n"
 enum { NOW_S = 784111777, SECOND = 1000000, START_US = 7 * SECOND };
@@ -86,11 +86,11 @@ TEST(dates_in_any_case)
     usual();
     born(DATE "Expires: SUN, 06 nov 1994 08:49:47 gmt");
     EXPECT_EQ(life.fresh_s, 10);
-    born(DATE "Expires: sunday, 06-NOV-94 08:49:47 UTC");
+    born(DATE "Expires: sunday, 06-NOV-94 08:49:47 Gmt");
     EXPECT_EQ(life.fresh_s, 10);
     born(DATE "Expires: sun nov  6 08:49:47 1994");
     EXPECT_EQ(life.fresh_s, 10);
-    born(DATE "Expires: Sun, 06 Nov 1994 08:49:47 PST");
+    born(DATE "Expires: Sun, 06 Nov 1994 08:49:47 UTC");
     EXPECT_EQ(life.fresh_s, 0);
     born(DATE "Expires: Sun, 06 Nov 1994 08:49:47 GMT and then some more letters");
     EXPECT_EQ(life.fresh_s, 0);

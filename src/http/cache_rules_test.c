@@ -3,7 +3,7 @@
 #include "http/cache_rules.h"
 
 #include "base/test.h"
-#include "http/cache_testing.h"
+#include "http/testing_cache.h"
 
 #define DATE "Date: Sun, 06 Nov 1994 08:49:37 GMT"
 enum { NOW_S = 784111777 };

@@ -3,7 +3,7 @@
 
 #include "base/test.h"
 #include "base/text.h"
-#include "http/cache_testing.h"
+#include "http/testing_cache.h"
 
 static struct slice
 joined(const struct fields *f)

@@ -2,7 +2,7 @@
 #include "http/cache_vary.h"
 
 #include "base/test.h"
-#include "http/cache_testing.h"
+#include "http/testing_cache.h"
 
 static char memory[1024];
 static struct text t;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main/certificates.c - from routes and listeners to names. */
+/* main/certificates.c - from routes and listeners to names, and to who is stapled. */
 #include "main/certificates.h"
 
+#include "acme/stapling.h"
 #include "observe/log.h"
+#include "tls/ocsp.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -46,14 +48,30 @@ make_folder(const struct app *a, struct slice path)
                     strerror(errno));
 }
 
+/* There may be OCSP responses to keep. */
+static bool
+has_responses(const struct tls_listener *l)
+{
+    struct tls_identity *id;
+
+    for (size_t i = 0; l->stapling == TLS_STAPLING_AUTO && (id = tls_ocsp_identity(l->fixed, i));
+         i++)
+        if (tls_ocsp_concerns(id) && !tls_ocsp_is_given(id))
+            return true;
+    return false;
+}
+
 void
 certificates_prepare(const struct app *a)
 {
     const struct listener_config *l = a->snapshot.listeners.at;
 
-    for (size_t i = 0; i < a->snapshot.listeners.n; i++)
+    for (size_t i = 0; i < a->snapshot.listeners.n; i++) {
         if (l[i].tls && l[i].tls->acme)
             make_folder(a, l[i].tls->acme->state);
+        if (l[i].tls && has_responses(l[i].tls))
+            make_folder(a, l[i].tls->state);
+    }
 }
 
 /* ------------------------------------------------------------------ names */
@@ -147,6 +165,22 @@ collect(const struct app *a, const struct listener_config *l, struct acme_follow
     return true;
 }
 
+static size_t
+follow_stapling(const struct app *a)
+{
+    const struct listener_config *l = a->snapshot.listeners.at;
+    struct acme_stapling_follow *list = calloc(a->snapshot.listeners.n + 1, sizeof(*list));
+    size_t n = 0;
+
+    for (size_t i = 0; list && i < a->snapshot.listeners.n; i++)
+        if (l[i].tls && l[i].tls->stapling == TLS_STAPLING_AUTO)
+            list[n++] = (struct acme_stapling_follow){l[i].tls->server, l[i].tls->state};
+    if ((n || followed) && (!list || !acme_stapling_follow(list, n)))
+        log_error("certificates: out of memory; some are not stapled");
+    free(list);
+    return n;
+}
+
 void
 certificates_follow(const struct app *a)
 {
@@ -163,6 +197,7 @@ certificates_follow(const struct app *a)
     for (size_t i = 0; i < n; i++)
         free((void *) list[i].hosts);
     free(list);
+    n += follow_stapling(a);
     followed = n ? a : NULL;
 }
 
@@ -172,5 +207,6 @@ certificates_forget(const struct app *a)
     if (followed != a)
         return;
     followed = NULL;
+    acme_stapling_stop();
     acme_stop();
 }

@@ -5,9 +5,12 @@
 #include "runtime/fiber.h"
 #include "runtime/loop.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 enum { KIB = 1024, BIG = 1024 * KIB };
 
@@ -298,5 +301,90 @@ TEST(a_full_disk_loses_nothing)
     setrlimit(RLIMIT_FSIZE, &old);
     EXPECT(right);
     EXPECT(s.no_file);
+    tear_down();
+}
+
+/* ------------------------------------------------------------------ a slow disk, a broken one */
+
+static atomic_bool disk_is_slow, disk_is_broken;
+
+/* In place of libc's, for this program; the clock stands still but for this. */
+ssize_t
+pwrite64(int fd, const void *at, size_t n, off_t offset)
+{
+    if (atomic_load(&disk_is_slow))
+        clock_freeze(clock_monotonic_us() + 3000000, clock_wall_us());
+    return syscall(SYS_pwrite64, fd, at, n, offset);
+}
+
+ssize_t
+pread64(int fd, void *at, size_t n, off_t offset)
+{
+    if (atomic_load(&disk_is_broken)) {
+        errno = EIO;
+        return -1;
+    }
+    return syscall(SYS_pread64, fd, at, n, offset);
+}
+
+static void
+meet_slow_disk(void *arg)
+{
+    (void) arg;
+    atomic_store(&disk_is_slow, true);
+    EXPECT_EQ(put(100 * KIB, 50 * KIB), 50 * KIB + 50 * KIB);
+}
+
+static void
+avoid_slow_disk(void *arg)
+{
+    (void) arg;
+    atomic_store(&disk_is_slow, false);
+    EXPECT(spool_disk_rests());
+    EXPECT_EQ(put(50 * KIB, 50 * KIB), 0);
+    EXPECT(!s.no_file);
+    clock_freeze(clock_monotonic_us() + 11000000, clock_wall_us());
+}
+
+static void
+use_it_again(void *arg)
+{
+    (void) arg;
+    EXPECT_EQ(put(50 * KIB, 50 * KIB), 50 * KIB);
+    EXPECT_EQ(take_up_to(BIG), ERR_END);
+    EXPECT_EQ(taken_total, put_total);
+}
+
+TEST(a_slow_disk_is_left_alone_for_a_while)
+{
+    uint64_t before = failures();
+
+    set_up(64 * KIB, BIG);
+    run(meet_slow_disk);
+    EXPECT_EQ(failures(), before + 1);
+    loop_once(&loop, 0);
+    run(avoid_slow_disk);
+    loop_once(&loop, 0);
+    run(use_it_again);
+    EXPECT(right);
+    tear_down();
+}
+
+static void
+lose_what_is_written(void *arg)
+{
+    (void) arg;
+    EXPECT_EQ(put(300 * KIB, 50 * KIB), 300 * KIB);
+    atomic_store(&disk_is_broken, true);
+    EXPECT_EQ(take_up_to(BIG), ERR_IO);
+    atomic_store(&disk_is_broken, false);
+    EXPECT(taken_total > 0 && taken_total <= 64 * KIB);
+}
+
+TEST(what_cannot_be_read_again_is_an_error_and_not_something_else)
+{
+    set_up(64 * KIB, BIG);
+    run(lose_what_is_written);
+    EXPECT(right);
     tear_down();
 }

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "exchange/child.h"
 #include "middleware/compose_json.h"
+#include "observe/log.h"
 #include "runtime/quiesce.h"
 
 struct compose_counts *
@@ -119,7 +120,11 @@ run(void *arg)
     timer_clear(&loop_self()->timers, &f->timer);
     if (f->child) /* its connection is free; of the answer, the fields are still needed */
         body_close(take(&f->child->response.body));
-    compose_counts(loop_self()->number)->failed += !f->good;
+    if (!f->good) {
+        compose_counts(loop_self()->number)->failed++;
+        log_debug("compose: part failed part=%.*s status=%u problem=%s", SLICE_ARG(f->part->name),
+                  f->status, f->problem);
+    }
     f->fiber = NULL;
     w->running--;
     fiber_resume(w->waiter);

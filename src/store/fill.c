@@ -36,7 +36,7 @@ come_forward(struct store_object *o)
     o->aside = false;
     pthread_mutex_unlock(&shard->lock);
     if (before) {
-        o->place.hits = atomic_load_explicit(&before->place.hits, memory_order_relaxed);
+        queues_inherit(&o->place, &before->place);
         store_object_drop(before);
     }
     if (gone)

@@ -99,17 +99,14 @@ queues_insert(struct queues *q, struct place *p)
 }
 
 void
-queues_replace(struct queues *q, struct place *before, struct place *p)
+queues_inherit(struct place *p, const struct place *before)
 {
-    enum queue which = before->queue;
+    uint8_t hits = atomic_load_explicit(&before->hits, memory_order_relaxed);
 
-    queues_remove(q, before);
-    atomic_store_explicit(&p->hits, atomic_load_explicit(&before->hits, memory_order_relaxed),
-                          memory_order_relaxed);
-    if (which == QUEUE_NONE)
-        queues_insert(q, p);
-    else
-        enter(q, which, p);
+    /* From the small queue one hit leads to the main one. */
+    if (hits == 0 && before->queue == QUEUE_MAIN)
+        hits = 1;
+    atomic_store_explicit(&p->hits, hits, memory_order_relaxed);
 }
 
 static struct place *

@@ -7,9 +7,13 @@
  * its end moves to the main queue, the others leave, so that a scan of things that nobody wants
  * twice passes by quickly and drives out nothing.  Of those that left, a fingerprint stays for a
  * while (the ghosts): who comes back then goes to the main queue at once.  A hit costs one store
- * into a counter of two bits, no lock, no list.  How it compares is measured by queues_test.c.
+ * into a counter of two bits, no lock, no list.
  *
- * Threads  queues_hit() anywhere; the rest under the store's lock.
+ * Tried     hits of Zipf(0.9) with a fifth of scans, a cache for a tenth of the objects
+ *           (policies_test.c has more): S3-FIFO 53.7 %, W-TinyLFU 53.5, SIEVE 52.8, CLOCK 44.5,
+ *           LRU 43.7, FIFO 41.5.  W-TinyLFU must change lists at each hit.
+ *
+ * Threads   queues_hit() anywhere; the rest under the store's lock.
  */
 #ifndef STORE_QUEUES_H
 #define STORE_QUEUES_H
@@ -63,8 +67,8 @@ queues_hit(struct place *p)
 
 /* fingerprint and units are set. */
 void queues_insert(struct queues *q, struct place *p);
-/* In place of another one, of which it inherits queue and hits; that one is in none then. */
-void queues_replace(struct queues *q, struct place *before, struct place *p);
+/* It comes in place of another one, which was worth what it was worth. */
+void queues_inherit(struct place *p, const struct place *before);
 /* Nothing when it is in no queue. */
 void queues_remove(struct queues *q, struct place *p);
 /* The next that has to go, in no queue any more; NULL: none, or only such as must stay. */

@@ -2,6 +2,7 @@
 /* tls/identity.c - identities: counted, and made into OpenSSL's objects on each worker. */
 #include "tls/identity.h"
 
+#include "tls/ocsp.h"
 #include "tls/worker.h"
 
 #include <openssl/crypto.h>
@@ -33,6 +34,7 @@ tls_identity_release(struct tls_identity *id)
         copy_free(c);
     }
     EVP_PKEY_free(id->token);
+    tls_ocsp_forget(id);
     if (id->key.at)
         OPENSSL_cleanse((char *) id->key.at, id->key.n);
     arena_free(&id->arena);

@@ -41,6 +41,7 @@ struct tls_identity {
     EVP_PKEY         *token; /* instead: a key that stays where it is, for all workers; or NULL */
     struct slice      ocsp;  /* DER, may be empty */
     int64_t           ocsp_until_s;
+    _Atomic(struct tls_staple *) staple; /* ocsp.c: a response that was fetched; NULL: none */
     struct slice     *names;
     size_t            n_names;
     _Atomic(struct tls_identity_copy *) copies;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "tls/challenge.h"
+#include "tls/ocsp.h"
 #include "tls/profile.h"
 
 #include <errno.h>
@@ -93,16 +94,14 @@ on_status(SSL *ssl, void *arg)
     enum tls_key_kind kind = key && (EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "RSA-PSS"))
                                  ? TLS_KEY_RSA
                                  : TLS_KEY_ECDSA;
-    const struct tls_identity *id = choice ? choice->of[kind] : NULL;
-    unsigned char *copy;
+    struct slice der = choice && choice->of[kind] ? tls_ocsp_current(choice->of[kind])
+                                                  : (struct slice){NULL, 0};
+    unsigned char *copy = der.n ? OPENSSL_memdup(der.at, der.n) : NULL;
 
     (void) arg;
-    if (!id || id->ocsp.n == 0 || id->ocsp_until_s <= (int64_t) (clock_wall_us() / 1000000))
-        return SSL_TLSEXT_ERR_NOACK;
-    copy = OPENSSL_memdup(id->ocsp.at, id->ocsp.n);
     if (!copy)
         return SSL_TLSEXT_ERR_NOACK;
-    SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long) id->ocsp.n); /* takes it over */
+    SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long) der.n); /* takes it over */
     return SSL_TLSEXT_ERR_OK;
 }
 
@@ -212,7 +211,8 @@ make_context(struct tls_server *s, OSSL_LIB_CTX *library, struct text *why)
     }
     SSL_CTX_set_alpn_select_cb(c, on_alpn, s);
     SSL_CTX_set_tlsext_servername_callback(c, on_server_name);
-    SSL_CTX_set_tlsext_status_cb(c, on_status);
+    if (!s->no_stapling)
+        SSL_CTX_set_tlsext_status_cb(c, on_status);
     SSL_CTX_set_cert_cb(c, on_certificate, NULL);
     if (s->keylog_fd >= 0)
         SSL_CTX_set_keylog_callback(c, on_keylog);
@@ -262,6 +262,7 @@ copy_options(struct tls_server *s, const struct tls_server_options *o, struct te
     s->profile = o->profile;
     s->refuse_unknown = o->refuse_unknown;
     s->no_tickets = o->no_tickets;
+    s->no_stapling = o->no_stapling;
     if (o->client_ca.n) {
         s->client_ca = malloc(o->client_ca.n);
         if (!s->client_ca) {

@@ -15,7 +15,7 @@ struct tls_server {
     size_t                     client_ca_n;
     enum tls_client_mode       client_mode;
     enum tls_profile           profile;
-    bool                       refuse_unknown, no_tickets, offer_h2;
+    bool                       refuse_unknown, no_tickets, no_stapling, offer_h2;
     int                        keylog_fd; /* -1: none */
     unsigned char              session_context[16]; /* whose tickets are taken */
     SSL_CTX                   *contexts[WORKERS_MAX]; /* each belongs to one worker */

@@ -79,7 +79,7 @@ struct tls_server_options {
     enum tls_client_mode client_mode;
     enum tls_profile     profile;
     bool                 refuse_unknown; /* names that no identity is for: alert, not the default */
-    bool                 no_tickets;
+    bool                 no_tickets, no_stapling;
     const char          *keylog; /* path; NULL: none */
 };
 

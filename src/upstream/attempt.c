@@ -7,6 +7,7 @@
  */
 #include "upstream/relay.h"
 
+#include "exchange/grpc.h"
 #include "http/proxy_protocol.h"
 #include "runtime/fiber.h"
 #include "upstream/judge.h"
@@ -120,13 +121,14 @@ fail_waiting(const struct relay *r, struct failure *f, const struct conn_result 
     return false;
 }
 
-/* Upgrades and tunnels are HTTP/1's. */
+/* Upgrades and tunnels are HTTP/1's, and so is all that goes to a server that wants that. */
 static enum upstream_http
-http_of(const struct relay *r)
+http_of(const struct relay *r, const struct server *s)
 {
     const struct request *q = &r->x->request;
 
-    if (slice_is_present(q->upgrade) || q->method == METHOD_CONNECT)
+    if (slice_is_present(q->upgrade) || q->method == METHOD_CONNECT ||
+        atomic_load_explicit(&s->h1_until_us, memory_order_relaxed) > loop_now_us())
         return UPSTREAM_HTTP1;
     return (enum upstream_http) relay_config(r)->http;
 }
@@ -161,7 +163,7 @@ connect_to(struct relay *r, struct server *s, bool fresh, struct failure *f)
     char preface[PROXY_HEADER_MAX];
     struct server_want want = {
         .config = relay_config(r),
-        .http = http_of(r),
+        .http = http_of(r, s),
         .preface = proxy_header(r, preface),
         .connect_us = x->timeouts->connect_us,
         .deadline_us = end_us(x),
@@ -255,6 +257,14 @@ relay_uncount(struct relay *r)
     server_end(take(&r->counted));
 }
 
+/* The answer itself says that the server has failed; gRPC's says it at its end. */
+static bool
+says_failed(const struct relay *r)
+{
+    return r->head.status >= 500 ||
+           grpc_server_failed(r->x, r->trailers.n ? &r->trailers : &r->head.fields);
+}
+
 static void
 note(struct relay *r, bool failed, uint64_t took_us)
 {
@@ -262,8 +272,7 @@ note(struct relay *r, bool failed, uint64_t took_us)
 
     if (failed)
         atomic_fetch_add_explicit(&s->failures, 1, memory_order_relaxed);
-    if (passive_note(&s->passive, &relay_config(r)->passive, failed || r->head.status >= 500,
-                     took_us))
+    if (passive_note(&s->passive, &relay_config(r)->passive, failed || says_failed(r), took_us))
         judge_call(s->upstream);
 }
 
@@ -285,8 +294,11 @@ note_outcome(struct relay *r, const struct failure *f, bool good)
 void
 relay_note_end(struct relay *r, bool failed)
 {
-    if (r->counted)
-        note(r, failed, r->plan->took_us);
+    if (!r->counted)
+        return;
+    if (!failed && says_failed(r))
+        r->plan->failed = true; /* for the breaker */
+    note(r, failed, r->plan->took_us);
 }
 
 void

@@ -20,6 +20,8 @@ enum {
     FIRST_STREAMS = 100 /* before a server has ever said how many (RFC 9113 6.5.2: not fewer) */
 };
 
+#define H1_US (3600ull * 1000000) /* a server that wants HTTP/1.1 is asked again after so long */
+
 static struct h2_call *
 call_of(nghttp2_session *session, int32_t id)
 {
@@ -169,6 +171,17 @@ on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *at, 
 
 /* ------------------------------------------------------------------ frames */
 
+/* For this request, or altogether; it was not carried out, and goes there over HTTP/1.1, as do
+ * those that follow (RFC 9113 7). */
+static void
+wants_h1(const struct h2_link *link)
+{
+    struct server *s = link->conn->server;
+
+    if (atomic_exchange(&s->h1_until_us, loop_now_us() + H1_US) < loop_now_us())
+        log_info("server %.*s wants HTTP/1.1", SLICE_ARG(s->text));
+}
+
 static int
 on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
@@ -179,8 +192,11 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 
     if (frame->hd.type != NGHTTP2_PING)
         link->again_us = 0; /* there is more to it than answers */
-    if (frame->hd.type == NGHTTP2_GOAWAY)
+    if (frame->hd.type == NGHTTP2_GOAWAY) {
+        if (frame->goaway.error_code == NGHTTP2_HTTP_1_1_REQUIRED)
+            wants_h1(link);
         h2_link_leave(link);
+    }
     if (frame->hd.type == NGHTTP2_SETTINGS && !(frame->hd.flags & NGHTTP2_FLAG_ACK))
         h2_link_settings(link);
     if (call && frame->hd.type == NGHTTP2_RST_STREAM && !call->why)
@@ -201,10 +217,13 @@ on_close(nghttp2_session *session, int32_t id, uint32_t code, void *arg)
     struct h2_call *call = call_of(session, id);
     struct h2_link *link = arg;
 
+    if (code == NGHTTP2_HTTP_1_1_REQUIRED)
+        wants_h1(link);
     if (id % 2 == 0)
         return 0; /* pushed before the server knew that we want none; nobody has counted it */
     if (call) {
-        call->refused = code == NGHTTP2_REFUSED_STREAM && !call->has_head;
+        call->refused = (code == NGHTTP2_REFUSED_STREAM || code == NGHTTP2_HTTP_1_1_REQUIRED) &&
+                        !call->has_head;
         if (code == NGHTTP2_PROTOCOL_ERROR)
             h2_call_blame(call); /* by us: the server's own word would be known already */
         else if (!call->why && code != NGHTTP2_NO_ERROR)

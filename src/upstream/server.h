@@ -83,6 +83,7 @@ struct server {
     _Atomic uint64_t     silent_since_us; /* ... and since when none has; 0: there are none */
     _Atomic uint32_t     guess_idle_ms, guess_hits; /* on the way there */
     _Atomic uint64_t     guessed_ms;
+    _Atomic uint64_t     h1_until_us;  /* it has asked not to be spoken to in HTTP/2 until then */
     struct passive       passive;
     _Atomic uint16_t     reported_share; /* by itself; LB_SHARE_FULL */
     _Atomic uint64_t     reported_us;

@@ -2,6 +2,7 @@
 """Buffering: servers are free before their clients have read, and asked only when the request is here."""
 import hashlib
 import os
+import random
 import resource
 import signal
 import socket
@@ -12,6 +13,7 @@ import pytest
 
 from support.client import Client, curl, get
 from support.h2 import H2
+from support.h2_front import front, serve
 from support.load import FULL
 from support.maitred import command, sanitized
 from support.origin import echoed
@@ -269,6 +271,78 @@ def test_a_server_that_breaks_off(stage):
         # The kernel drops what a reset overtakes, on either side; but what we have is right.
         assert got == pattern(MIB)[:len(got)] and got
     assert proxy.wait_log()["reason"] == "response_incomplete"
+
+
+def test_servers_of_http2_are_free_too(stage):
+    """A stream ends before its client has read, with its trailers."""
+    body, ended = pattern(12 * MIB), []
+
+    def script(call):
+        call.wait_body()
+        call.head(200)
+        for at in range(0, len(body), 60_000):
+            call.data(body[at:at + 60_000])
+        call.end([("x-sum", "1")])
+        ended.append(1)
+
+    server = serve(stage, script)
+    proxy = front(stage, server, use=[{"buffer": SMALL}])
+    with slow_client(proxy.address) as lazy:
+        lazy.request()
+        eventually(lambda: ended, what="the stream has ended")
+        assert lazy.response().body == body
+    upload = get(proxy.address, method="POST", body=chunked(pattern(100_000)), fields=[("Transfer-Encoding", "chunked")])
+    assert upload.body == body and server.calls[-1].get("content-length") == "100000"
+
+
+def test_clients_and_servers_that_come_and_go(stage):
+    """Whoever leaves when, on either side: each byte that arrives is right, and nothing is left over."""
+    body = pattern(3 * MIB)
+
+    def script(conn):
+        dice = random.Random(conn.number)
+        while True:
+            request = conn.read_request()
+            size = int(request.target.rsplit("/", 1)[1])
+            answer = framed(body[:size], dice.choice(["length", "chunked"]), 1 + dice.randrange(100_000))
+            if dice.random() < 0.2:
+                conn.send(answer[:dice.randrange(len(answer))])
+                return conn.reset() if dice.random() < 0.5 else None
+            conn.send(answer)
+
+    proxy = stage.proxy(stage.origin(script), use=[{"buffer": {"memory": "64KiB", "file": "1MiB", "total": {"file": "8MiB"}}}],
+                        upstream={"retries": 0})
+    end = time.monotonic() + volume(4, 4)
+    whole, wrong = [], []
+
+    def client(number):
+        dice = random.Random(number)
+        while time.monotonic() < end:
+            size, leave = dice.randrange(3 * MIB), dice.random() < 0.5
+            with slow_client(proxy.address, dice.choice([4096, 65536, MIB])) as one:
+                got, head = b"", None
+                try:
+                    one.request("POST", f"/{size}", body=body[:dice.choice([0, 100, 300_000])])
+                    head = one.read_head(Response)
+                    for piece in one.pieces(head):
+                        got += piece
+                        if leave and len(got) > size * dice.random():
+                            break
+                    else:
+                        whole.append(size)
+                except (Closed, ConnectionError, BrokenPipeError):
+                    pass
+                if head and head.status == 200 and got != body[:len(got)]:
+                    wrong.append((size, len(got)))
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong and len(whole) > 10
+    eventually(lambda: not temporary_files(proxy), what="no temporary file is left")
+    assert not [line for line in proxy.log() if "temporary file" in line.get("detail", "")]
 
 
 def test_head_and_bodiless_answers(stage):

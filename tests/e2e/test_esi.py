@@ -299,19 +299,19 @@ def test_thousands_of_fragments(stage):
         assert proxy.rss_kib() - before < 4096
 
 
-def test_large_fragments_pass_at_the_pace_of_the_client(stage, site):
-    size = 6_000_000
+@pytest.mark.parametrize("size, n", [(6_000_000, 8), (60_000, 500)])
+def test_what_is_held_for_a_slow_client_is_bounded(stage, site, size, n):
     site.pages["/large"] = lambda conn, r: conn.respond(200, [HTML], b"x" * size)
-    site.pages["/"] = "".join(include(f"/large?{i}") for i in range(8))
+    site.pages["/"] = "".join(include(f"/large?{i}") for i in range(n))
     proxy = stage.proxy(site, use=["esi"], workers=1)
     get(proxy.address, "/f")
     before = proxy.rss_kib()
     with Client(proxy.address, timeout=30) as client:
         client.request()
-        time.sleep(0.5)  # nobody reads: whatever can be held is held now
+        settled(lambda: len(site.targets()), quiet=0.3)  # nobody reads: what can be held is held now
         held = proxy.rss_kib() - before
         got = client.response()
-    assert got.body == b"x" * (8 * size)
+    assert got.body == b"x" * (n * size)
     if not sanitized():
         assert held < 8192, held
 
@@ -437,6 +437,9 @@ def test_an_attempt_has_to_fit_ahead(stage, site):
     proxy = stage.proxy(site, use=esi(ahead="16KiB"))
     site.pages["/"] = attempt("x" * 10000, "no")
     assert get(proxy.address).body == b"x" * 10000
+    site.pages["/long"] = b"y" * 1_000_000  # of which a part is held
+    site.pages["/"] = attempt("x" * 1000 + include("/long"), "no")
+    assert get(stage.proxy(site, use=esi(ahead="80KiB")).address).body == b"x" * 1000 + b"y" * 1_000_000
     site.pages["/"] = "before" + attempt("x" * 30000 + include("/f"), "no")
     breaks_off(proxy)
     assert proxy.wait_log(reason="composition_limit")["limit"].startswith("esi.ahead")

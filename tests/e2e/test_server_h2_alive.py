@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/2 to servers that are not there any more, though nobody has said so."""
+"""HTTP/2 to servers that are not there any more, though nobody has said so; and to those that want HTTP/1.1."""
 import concurrent.futures
+import socket
 import threading
 import time
 
 import pytest
+from h2.errors import ErrorCodes
 from h2.events import PingReceived
 
 from support.client import Client, get
@@ -137,3 +139,71 @@ def test_an_idle_connection_is_asked_when_it_is_used_again(stage):
         assert get(proxy.address).status == 200 and server.connections[0].pings == pings
         time.sleep(pause)
     assert len(server.connections) == 1
+
+
+# ---------------------------------------------------------------- HTTP/1.1 is required
+
+class Old:
+    """Speaks HTTP/2, but refuses(call) every request; over HTTP/1.1 it answers."""
+
+    def __init__(self, stage, refuses, **more):
+        self.heads = []
+        self.server = stage.use(H2Server(refuses, accepted=self.accepted, **more))
+        self.address = self.server.address
+
+    def accepted(self, sock):
+        if sock.recv(3, socket.MSG_PEEK) == b"PRI":
+            return
+        with sock.makefile("rb") as file:
+            head = [line.strip().lower() for line in iter(file.readline, b"\r\n")]
+            length = next((int(line[15:]) for line in head if line.startswith(b"content-length:")), 0)
+            self.heads.append((head[0], file.read(length)))
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nold")
+        raise OSError("served")
+
+
+def refuse(call):
+    call.give_up(ErrorCodes.HTTP_1_1_REQUIRED)
+
+
+def refuse_all(call):
+    call.conn.goaway(0, ErrorCodes.HTTP_1_1_REQUIRED)
+    time.sleep(0.05)
+    call.conn.close()
+
+
+@pytest.mark.parametrize("refuses", [refuse, refuse_all])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_request_is_repeated_over_http1(stage, refuses, method):
+    old = Old(stage, refuses)
+    proxy = front(stage, old)
+    body = b"order" if method == "POST" else None
+    found = get(proxy.address, "/x", method=method, body=body)
+    assert (found.status, found.body) == (200, b"old")
+    assert old.heads == [(f"{method} /x http/1.1".lower().encode(), body or b"")]
+    assert f"server {old.address} wants HTTP/1.1" in proxy.stderr
+
+
+def test_the_server_is_remembered(stage):
+    old = Old(stage, refuse)
+    proxy = front(stage, old, workers=2)
+    assert [get(proxy.address, f"/{i}").body for i in range(20)] == [b"old"] * 20
+    assert len(old.server.calls) == 1 and len(old.heads) == 20
+    proxy.reload()
+    assert get(proxy.address).body == b"old" and len(old.server.calls) == 1
+
+
+def test_one_that_has_answered_already(stage):
+    """What it has begun cannot be repeated; the next one goes over HTTP/1.1."""
+
+    def part(call):
+        call.head(200)
+        call.data(b"half")
+        call.give_up(ErrorCodes.HTTP_1_1_REQUIRED)
+
+    old = Old(stage, part)
+    proxy = front(stage, old)
+    with pytest.raises(Exception):
+        get(proxy.address)
+    assert not old.heads
+    assert get(proxy.address).body == b"old"

@@ -200,7 +200,8 @@ static bool
 keep(struct visit *v, struct answer *a)
 {
     struct response *r = &v->x->response;
-    struct kept k = {.kind = KEPT_RESPONSE, .status = (uint16_t) r->status};
+    struct kept k = {
+        .kind = KEPT_RESPONSE, .status = (uint16_t) r->status, .version = (uint8_t) r->version};
     int64_t length = r->body ? r->body->length : 0;
 
     if (!cache_date(&r->fields, v->times.answered_unix_s))
@@ -258,7 +259,10 @@ renew(struct visit *v, const struct fields *kept)
     struct response *r = &v->x->response;
     struct answer a;
     struct fields fields;
-    struct kept k = {.kind = KEPT_RESPONSE, .status = old->status, .took_us = old->took_us};
+    struct kept k = {.kind = KEPT_RESPONSE,
+                     .status = old->status,
+                     .version = old->version,
+                     .took_us = old->took_us};
     struct text head;
     bool good;
 

@@ -186,6 +186,7 @@ set_head(struct visit *v, const struct kept *k)
     if (!v->told.stored) {
         exchange_drop_response(x);
         r->status = k->status;
+        r->version = k->version;
         fields_init(&r->fields, &x->arena, k->fields_n + 6, FIELDS_MAX);
         if (!kept_fields(k, &r->fields))
             return false;

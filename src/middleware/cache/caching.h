@@ -69,7 +69,7 @@ enum kept_kind {
 struct kept {
     uint32_t          format;
     uint8_t           kind; /* enum kept_kind */
-    uint8_t           unused;
+    uint8_t           version; /* of the origin's message, for Via */
     uint16_t          status;
     uint32_t          fields_n;
     uint32_t          text_n;

@@ -18,7 +18,8 @@
 struct coder_setup {
     int          level;      /* encoders only */
     int64_t      length;     /* of the plain form; -1: not known */
-    struct slice dictionary; /* bytes that both sides have; lives as long as the message.  zstd only */
+    struct slice dictionary; /* bytes that both sides have; lives as
+                              * long as the message.  zstd only */
     const uint8_t *dictionary_id; /* its SHA-256, which goes before all others (RFC 9842 5) */
     size_t       padding;    /* bytes without meaning, up to CODER_PADDING_MAX, that hide how long
                               * the encoded form is */

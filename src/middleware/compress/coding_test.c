@@ -155,7 +155,8 @@ TEST(a_flush_brings_out_everything)
 
             for (size_t event = 0; event < 50; event++) {
                 struct slice text = slice_of(plain + 100 * event, 1 + event), left;
-                struct coder_room to = {encoded, 0, sizeof(encoded)}, from = {back, 0, sizeof(back)};
+                struct coder_room to = {encoded, 0, sizeof(encoded)},
+                                  from = {back, 0, sizeof(back)};
 
                 left = text;
                 EXPECT_EQ(ops->step(in->state, &left, &to, CODER_GO_ON), OK);

@@ -9,13 +9,13 @@
  * cache is encoded once: the form is left there (exchange/variants.h).  Clients that have an
  * earlier response may get the next one as what is new in it (dictionary.h).
  */
+#include "middleware/compress/compress.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "exchange/grpc.h"
 #include "exchange/variants.h"
 #include "http/accept_encoding.h"
 #include "middleware/compress/coded.h"
-#include "middleware/compress/compress.h"
 #include "middleware/compress/dictionary.h"
 #include "middleware/middleware.h"
 #include "runtime/loop.h"

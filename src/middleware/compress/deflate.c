@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * middleware/compress/deflate.c - from tokens to bits: Huffman codes of limited length and the three
- * forms of a block (RFC 1951 3.2).
+ * middleware/compress/deflate.c - from tokens to bits: Huffman codes of limited length and the
+ * three forms of a block (RFC 1951 3.2).
  *
  * Codes are made in place as Moffat and Katajainen do (1995); those that come out too long are
  * shortened by lengthening others until Kraft's sum is right again.
@@ -20,8 +20,9 @@ enum {
     STORED = 0, FIXED = 1, DYNAMIC = 2,
 };
 
-static const uint16_t length_base[29] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
-                                         31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
+static const uint16_t length_base[29] = {3,  4,  5,  6,   7,   8,   9,   10,  11, 13,
+                                         15, 17, 19, 23,  27,  31,  35,  43,  51, 59,
+                                         67, 83, 99, 115, 131, 163, 195, 227, 258};
 static const uint8_t length_extra[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
                                          2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
 
@@ -130,7 +131,8 @@ depths(uint32_t *w, int n)
     }
 }
 
-/* Depths (descending) above the limit are cut, and others lengthened until the code is one again. */
+/* Depths (descending) above the limit are cut, and others lengthened until the code is one
+ * again. */
 static void
 limit(uint32_t *depth, int n, unsigned max)
 {

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 
 enum {
-    HASH_BITS = 15,
+    HASH_BITS = 14,
     WAYS = 2,
     MATCH_MIN = 4,
     GOOD_ENOUGH = 40, /* a match of this length is taken as it is */

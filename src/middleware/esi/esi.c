@@ -200,8 +200,7 @@ esi_handle(const struct middleware *self, struct exchange *x)
     x->request.fields = as_they_came;
     if (!good)
         exchange_refuse(x, 503, REASON_OUT_OF_MEMORY, "esi");
-    else if (is_page(e, &x->response) && !status_has_no_body(x->response.status) &&
-             x->fault.reason == REASON_NONE)
+    else if (is_page(e, &x->response) && !status_has_no_body(x->response.status))
         make_page(e, x);
 }
 

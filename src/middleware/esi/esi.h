@@ -7,7 +7,7 @@
  *     variables       what depends on the request
  *     parser          marks to what is to be done
  *     fragment        one request of our own, on a fiber of its own
- *     page            the body: puts all of it together, in order
+ *     part, page      the body: puts all of it together, in order
  *     esi             which documents, and what their heads say afterwards
  */
 #ifndef MIDDLEWARE_ESI_ESI_H
@@ -80,6 +80,9 @@ struct body *esi_page(const struct esi *config, struct exchange *x, struct body 
 
 /* ------------------------------------------------------------------ one fragment */
 
+/* Of one fragment, before it goes out as it comes. */
+enum { ESI_HOLD_MAX = 64 * 1024 };
+
 enum esi_fragment_state {
     ESI_FRAGMENT_ASKED,  /* it may yet fail, or be something else */
     ESI_FRAGMENT_GOOD,   /* it is here, or so much of it that it goes out */
@@ -106,6 +109,8 @@ struct esi_fragment {
 
 /* Asks for it, at once or when others have come.  NULL: out of memory. */
 struct esi_fragment *esi_fragment_new(struct esi_page *page, const struct esi_event *event);
+/* Those that wait for others, as far as may be. */
+void esi_fragments_start(struct esi_page *p);
 /* The next of what came; NULL: nothing yet, or no more (done). */
 struct esi_chunk *esi_fragment_take(struct esi_fragment *f);
 void esi_fragment_drop(struct esi_fragment *f);

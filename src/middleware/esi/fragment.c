@@ -3,7 +3,7 @@
  * middleware/esi/fragment.c - one request of our own, on a fiber of its own.
  *
  * A fragment is held back until it is complete, so that one that fails in the middle can still be
- * replaced by `alt`, left out, or excepted.  One that is longer than HOLD_MAX goes out as it
+ * replaced by `alt`, left out, or excepted.  One that is longer than ESI_HOLD_MAX goes out as it
  * comes, and its server waits until the page gets there.
  */
 #include "base/check.h"
@@ -14,14 +14,21 @@
 
 #include <stdlib.h>
 
-enum { HOLD_MAX = 64 * 1024 };
-
 static void fragment_start(struct esi_fragment *f);
 
-static void
-start_queued(struct esi_page *p)
+/* While much is held, only what the page may be waiting for, one at a time. */
+static bool
+may_start(const struct esi_page *p)
 {
-    while (p->active < (unsigned) p->config->parallel) {
+    if (p->held < p->config->ahead)
+        return p->active < (unsigned) p->config->parallel;
+    return p->waiter && p->active == 0;
+}
+
+void
+esi_fragments_start(struct esi_page *p)
+{
+    while (may_start(p)) {
         struct list *l = list_pop(&p->queued);
 
         if (!l)
@@ -44,7 +51,7 @@ decide(struct esi_fragment *f, enum esi_fragment_state state)
     }
     timer_clear(&loop_self()->timers, &f->timer);
     f->page->active--;
-    start_queued(f->page);
+    esi_fragments_start(f->page);
     esi_page_wake(f->page);
 }
 
@@ -77,7 +84,7 @@ wait_for_room(struct esi_fragment *f)
     bool good = true;
 
     decide(f, ESI_FRAGMENT_GOOD);
-    while (good && f->queue.n >= HOLD_MAX) {
+    while (good && f->queue.n >= ESI_HOLD_MAX) {
         f->stalled = true;
         good = fiber_sleep_until(TIMER_NEVER) == OK;
         f->stalled = false;
@@ -101,7 +108,7 @@ keep(struct esi_fragment *f, struct slice chunk)
     p->held += chunk.n;
     if (f->state == ESI_FRAGMENT_GOOD)
         esi_page_wake(p);
-    return f->queue.n < HOLD_MAX || wait_for_room(f);
+    return f->queue.n < ESI_HOLD_MAX || wait_for_room(f);
 }
 
 static bool
@@ -219,6 +226,7 @@ fragment_start(struct esi_fragment *f)
     f->done = f->broken = true;
     f->state = ESI_FRAGMENT_FAILED;
     say(f, "out of memory");
+    esi_page_wake(p);
 }
 
 struct esi_fragment *
@@ -243,7 +251,7 @@ esi_fragment_new(struct esi_page *p, const struct esi_event *event)
         return NULL;
     }
     list_append(&p->queued, &f->link);
-    start_queued(p);
+    esi_fragments_start(p);
     return f;
 }
 
@@ -254,8 +262,10 @@ esi_fragment_take(struct esi_fragment *f)
 
     if (c)
         f->page->held -= c->n;
-    if (f->stalled && f->queue.n < HOLD_MAX)
+    if (f->stalled && f->queue.n < ESI_HOLD_MAX)
         fiber_resume(f->fiber);
+    if (c)
+        esi_fragments_start(f->page);
     return c;
 }
 

@@ -19,6 +19,7 @@ struct cache {
     struct map  by_key;
     struct list by_use; /* most recent first */
     size_t      n, descriptors;
+    uint64_t    bytes;  /* of content */
     struct list link;   /* in all.caches */
     /* Written by this worker alone, read by everybody. */
     _Atomic uint64_t counts[FILES_COUNTS];
@@ -44,6 +45,13 @@ destroy(struct files_opened *o)
     free(o);
 }
 
+/* In memory. */
+static uint64_t
+bytes_of(const struct files_opened *o)
+{
+    return o->content ? o->stamp.size : 0;
+}
+
 /* Out of the cache; those who use it go on doing so. */
 static void
 forget(struct cache *c, struct files_opened *o)
@@ -52,6 +60,7 @@ forget(struct cache *c, struct files_opened *o)
     list_remove(&o->link);
     c->n--;
     c->descriptors -= o->fd >= 0;
+    c->bytes -= bytes_of(o);
     o->kept = false;
     if (o->users == 0)
         destroy(o);
@@ -119,7 +128,8 @@ files_cache_find(struct slice key)
 static void
 make_room(struct cache *c)
 {
-    while (c->n > FILES_OPENED_MAX || c->descriptors > FILES_DESCRIPTORS_MAX)
+    while (c->n > FILES_OPENED_MAX || c->descriptors > FILES_DESCRIPTORS_MAX ||
+           c->bytes > FILES_MEMORY_MAX)
         forget(c, list_entry(c->by_use.prev, struct files_opened, link));
 }
 
@@ -138,6 +148,7 @@ files_cache_keep(struct files_opened *o)
     list_push(&c->by_use, &o->link);
     c->n++;
     c->descriptors += o->fd >= 0;
+    c->bytes += bytes_of(o);
     o->kept = true;
     o->until_us = clock_monotonic_us() + FILES_FRESH_US;
     make_room(c);

@@ -101,6 +101,22 @@ TEST(descriptors_are_counted_by_themselves)
     files_cache_drop();
 }
 
+TEST(memory_is_counted_by_itself)
+{
+    enum { FULL = FILES_MEMORY_MAX / FILES_CONTENT_BYTES };
+
+    for (unsigned i = 0; i <= FULL; i++) {
+        struct files_opened *o = opened(i, false);
+
+        o->content = o->memory;
+        o->stamp.size = FILES_CONTENT_BYTES;
+        files_cache_keep(o);
+        files_opened_leave(o);
+    }
+    EXPECT(!is_kept(0) && is_kept(1) && is_kept(FULL));
+    files_cache_drop();
+}
+
 TEST(what_is_old_is_looked_at_again)
 {
     uint64_t now = clock_monotonic_us();

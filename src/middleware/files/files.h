@@ -18,12 +18,13 @@
 #include "exchange/exchange.h"
 
 enum {
-    FILES_CODINGS = 3,             /* br, zstd, gzip */
-    FILES_CONTENT_BYTES = 16384,   /* files up to here are kept in memory, not as descriptors */
-    FILES_OPENED_MAX = 1024,       /* kept by each worker ... */
-    FILES_DESCRIPTORS_MAX = 128,   /* ... of which so many have a descriptor */
-    FILES_FRESH_US = 1000 * 1000,  /* how long nobody looks again whether a file has changed */
-    FILES_LISTED_MAX = 10 * 1000,  /* names on one page */
+    FILES_CODINGS = 3,               /* br, zstd, gzip */
+    FILES_CONTENT_BYTES = 64 * 1024, /* files up to here are kept in memory, not as descriptors */
+    FILES_OPENED_MAX = 1024,         /* kept by each worker; of them: */
+    FILES_DESCRIPTORS_MAX = 128,     /* those with a descriptor */
+    FILES_MEMORY_MAX = 16 << 20,     /* bytes of those in memory */
+    FILES_FRESH_US = 1000 * 1000,    /* how long nobody looks again whether a file has changed */
+    FILES_LISTED_MAX = 10 * 1000,    /* names on one page */
 };
 
 /* The options.  Bound once, read by every worker. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http/cache_testing.h - for tests only: fields and times in one line. */
-#ifndef HTTP_CACHE_TESTING_H
-#define HTTP_CACHE_TESTING_H
+/* http/testing_cache.h - for tests only: fields and times in one line. */
+#ifndef HTTP_TESTING_CACHE_H
+#define HTTP_TESTING_CACHE_H
 
 #include "http/date.h"
 #include "http/message.h"

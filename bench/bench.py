@@ -18,6 +18,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import caching  # noqa: E402
 import https  # noqa: E402
 import lib  # noqa: E402
 import peers  # noqa: E402
@@ -25,7 +26,8 @@ import report  # noqa: E402
 import scenarios  # noqa: E402
 
 SHOWN = ('cpu_us', 'mib_us', 'rps', 'per_s_left', 'server_conns', 'proxy_util', 'load_util', 'p50', 'p99', 'per_conn',
-         'start_s', 'pss_kb', 'lost', 'reloads', 'noise', 'resumed', 'failed', 'bad_status', 'socket_errors')
+         'start_s', 'pss_kb', 'lost', 'reloads', 'noise', 'resumed', 'failed', 'bad_status', 'socket_errors', 'origin_requests',
+         'answer_us', 'work_us', 'took_us', 'of_budget', 'wire')
 
 
 class Session:
@@ -78,7 +80,7 @@ class Bench:
                 if peers and peer.name not in peers:
                     continue
                 for case in cases or ({},):
-                    if peer.only_https and 'certs' not in case:
+                    if peer.only and peer.only not in case:
                         continue
                     key = (peer.name, tuple(case.items()))
                     if key in self.failed:
@@ -147,7 +149,7 @@ def run(args):
     try:
         b.write({'versions': {p.name: p.version() for p in chosen}, 'machine': machine(), 'rounds': args.rounds,
                  'secs': args.secs, 'only': sorted(b.only), 'time': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())})
-        for scenario in scenarios.RUN + https.RUN:
+        for scenario in scenarios.RUN + https.RUN + caching.RUN:
             scenario(b)
     finally:
         b.close()

@@ -29,6 +29,7 @@ class Ctx:
     n_certs: int = 1        # how many of the folder; with more than one, all of it
     workers: int = 1
     servers_http2: bool = False
+    cache: int = 0          # MiB of memory for responses; 0: nothing is kept
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -44,7 +45,7 @@ class Ctx:
 class Launch:
     argv: list
     files: dict
-    reload: int             # the signal, sent to the process that was started
+    reload: int             # the signal, sent to the process that was started; None: it cannot
 
 
 @dataclasses.dataclass
@@ -54,7 +55,7 @@ class Peer:
     binary: str             # in PATH or below the checkout; None: only by the variable
     config: object
     version_flag: str = '-v'
-    only_https: bool = False    # not measured in what is about HTTP/1 in clear
+    only: str = ''          # the field of Ctx without which it is not measured
 
     @functools.cached_property
     def bin(self):
@@ -85,6 +86,9 @@ def maitred(c):
         conf += 'routes:\n' + ''.join(
             f'  - {{host: {h}, use: [{{headers: {{request: {{set: {{X-Vhost: {h}}}}}}}}}], to: origin}}\n'
             for h in c.names())
+    elif c.cache:
+        conf += (f'stores: {{bench: {c.cache}MiB}}\n'
+                 'routes: [{use: [{cache: {store: bench, purge: [127.0.0.1]}}], to: origin}]\n')
     else:
         conf += 'routes: [{to: origin}]\n'
     if c.log:
@@ -115,7 +119,7 @@ http {{
   proxy_set_header Host $host;
   proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
   upstream origin {{ server 127.0.0.1:{origin}; keepalive 512; keepalive_requests 1000000000; }}
-{servers}}}
+{cache}{servers}}}
 '''
 
 # About what maitred's record says; written in blocks of 64 KiB, the usual way to make it cheap.
@@ -136,6 +140,14 @@ def nginx_https(c):
         '    location / { proxy_pass http://origin; } }\n' for i in range(c.n_certs)))
 
 
+# On a file system in memory (dir is on one), and no look-up of files that are open already.
+NGINX_CACHE = '''  proxy_cache_path {dir}/cache levels=1:2 keys_zone=c:32m max_size={cache}m inactive=1h use_temp_path=off;
+  open_file_cache max=10000 inactive=60s;
+  proxy_cache c;
+  proxy_cache_lock on;
+'''
+
+
 def nginx(c):
     if c.hosts:
         # proxy_set_header in a location replaces all that is inherited.
@@ -151,6 +163,7 @@ def nginx(c):
         servers = (f'  server {{ listen 127.0.0.1:{c.port} backlog=4096; server_name _;\n'
                    '    location / { proxy_pass http://origin; } }\n')
     conf = NGINX.format(dir=c.dir, workers=c.workers, origin=c.origin, servers=servers, nofile=lib.nofile(),
+                        cache=NGINX_CACHE.format(dir=c.dir, cache=c.cache) if c.cache else '',
                         conns=lib.nofile() - 500, user='user root;' if os.geteuid() == 0 else '',
                         log=NGINX_LOG % c.path('access.log') if c.log else 'access_log off;')
     return Launch([c.bin, '-p', c.dir, '-e', c.path('error.log'), '-c', c.path('nginx.conf')],
@@ -173,8 +186,18 @@ frontend f
   bind 127.0.0.1:{port} backlog 4096{tls}
   option forwardfor
 {hosts}  default_backend b
-backend b
-  server s 127.0.0.1:{origin}
+{cache}backend b
+{cached}  server s 127.0.0.1:{origin}
+'''
+
+HAPROXY_CACHED = '''  http-request cache-use c
+  http-response cache-store c
+'''
+
+HAPROXY_CACHE = '''cache c
+  total-max-size {mib}
+  max-object-size 1000000
+  max-age 3600
 '''
 
 
@@ -186,7 +209,9 @@ def haproxy(c):
                  f"%[req.hdr(host),field(1,:),lower,map_str({c.path('hosts.map')},none)]\n")
     tls = f' ssl crt {c.certs if c.n_certs > 1 else c.cert()} alpn h2,http/1.1' if c.certs else ''
     files['haproxy.cfg'] = HAPROXY.format(conns=(lib.nofile() - 500) // 2, workers=c.workers, port=c.port,
-                                          origin=c.origin, hosts=hosts, tls=tls)
+                                          origin=c.origin, hosts=hosts, tls=tls,
+                                          cache=HAPROXY_CACHE.format(mib=c.cache) if c.cache else '',
+                                          cached=HAPROXY_CACHED if c.cache else '')
     # -W: a master process, which can reload; elsewhere one process, as it is smaller.
     return Launch([c.bin] + (['-W'] if c.reload else []) + ['-db', '-f', c.path('haproxy.cfg')], files, signal.SIGUSR2)
 
@@ -212,14 +237,51 @@ def nghttpx(c):
     return Launch([c.bin, '--conf=' + c.path('nghttpx.conf')], {'nghttpx.conf': conf}, signal.SIGHUP)
 
 
+def varnish(c):
+    vcl = (f'vcl 4.1;\nbackend b {{ .host = "127.0.0.1"; .port = "{c.origin}"; }}\n'
+           'sub vcl_recv { return (hash); }\n')
+    return Launch([c.bin, '-F', '-j', 'none', '-n', c.path('v'), '-a', f'127.0.0.1:{c.port}', '-f', c.path('b.vcl'),
+                   '-s', f'malloc,{c.cache}m', '-p', 'thread_pools=1', '-p', 'thread_pool_min=100',
+                   '-p', 'thread_pool_max=4000', '-p', 'timeout_idle=300', '-p', 'listen_depth=4096'],
+                  {'b.vcl': vcl}, None)
+
+
+def trafficserver(c):
+    """All its folders in one of its own; its disk cache lies in memory like the rest of them."""
+    records = {
+        'exec_thread.autoconfig': 0, 'exec_thread.limit': 1, 'accept_threads': 0, 'task_threads': 1,
+        'cache.threads_per_disk': 1, 'exec_thread.affinity': 0, 'admin.user_id': '#-1',
+        'http.server_ports': f'{c.port}:ipv4:ip-in=127.0.0.1', 'http.cache.http': 1,
+        'http.cache.required_headers': 0, 'log.logging_enabled': 0, 'url_remap.remap_required': 1,
+        'url_remap.pristine_host_hdr': 1, 'reverse_proxy.enabled': 1, 'http.keep_alive_no_activity_timeout_in': 300,
+        'http.keep_alive_no_activity_timeout_out': 300, 'net.connections_throttle': lib.nofile() - 1000,
+        'net.max_connections_in': lib.nofile() - 1000, 'cache.ram_cache.size': c.cache << 20,
+        'http.server_session_sharing.pool': 'global', 'http.insert_response_via_str': 0,
+    }
+    lines = ''.join(f"CONFIG proxy.config.{name} {'STRING' if isinstance(value, str) else 'INT'} {value}\n"
+                    for name, value in records.items())
+    folders = ('prefix', 'exec_prefix', 'bindir', 'sbindir', 'sysconfdir', 'datadir', 'includedir', 'libdir',
+               'libexecdir', 'localstatedir', 'runtimedir', 'logdir', 'cachedir')
+    files = {name: '' for name in ('plugin.config', 'cache.config', 'hosting.config', 'volume.config', 'parent.config',
+                                   'socks.config', 'splitdns.config', 'ssl_multicert.config', 'logging.yaml', 'sni.yaml',
+                                   'strategies.yaml')}
+    files.update({'records.config': lines, 'remap.config': f'map / http://127.0.0.1:{c.origin}/\n',
+                  'runroot.yaml': ''.join(f'{name}: {c.dir}\n' for name in folders),
+                  'storage.config': f'{c.dir} {c.cache}M\n',
+                  'ip_allow.yaml': 'ip_allow: [{apply: in, ip_addrs: 0/0, action: allow, methods: ALL}]\n'})
+    return Launch([c.bin, '--run-root=' + c.path('runroot.yaml')], files, None)
+
+
 BUILT = os.path.join(os.path.dirname(lib.HERE), 'build', 'maitred')
 
 PEERS = [
     Peer('maitred', 'MAITRED', BUILT, maitred, 'version'),
     Peer('nginx', 'NGINX', 'nginx', nginx),
     Peer('haproxy', 'HAPROXY', 'haproxy', haproxy),
-    Peer('h2o', 'H2O', 'h2o', h2o, only_https=True),
-    Peer('nghttpx', 'NGHTTPX', 'nghttpx', nghttpx, '--version', only_https=True),
+    Peer('h2o', 'H2O', 'h2o', h2o, only='certs'),
+    Peer('nghttpx', 'NGHTTPX', 'nghttpx', nghttpx, '--version', only='certs'),
+    Peer('varnish', 'VARNISHD', 'varnishd', varnish, '-V', only='cache'),
+    Peer('ats', 'TRAFFIC_SERVER', 'traffic_server', trafficserver, '--version', only='cache'),
     Peer('nginx-new', 'NGINX_NEW', None, nginx),
     Peer('haproxy-new', 'HAPROXY_NEW', None, haproxy),
 ]

@@ -56,10 +56,25 @@ HTTPS = [
     ('servers', 'servers-http2', 'HTTP/2 to the server, 128 B, 64 connections of clients',
      {'own': ('servers-http1', None, 'HTTP/1')}),
 ]
-ROWS = CLEAR + HTTPS
-KEYS = list(dict.fromkeys(row[0] for row in ROWS))
+CACHE = [
+    ('hit', 'hit-1k-16', 'cache hit, 1 KiB, 16 connections', {'nginx': 0.6, 'haproxy': 0.7, 'varnish': 0.35, 'ats': None}),
+    ('hit', 'hit-1k-64', 'cache hit, 1 KiB, 64 connections', {'nginx': 0.6, 'haproxy': 0.7, 'varnish': 0.35, 'ats': None}),
+    ('hit', 'hit-64k-16', 'cache hit, 64 KiB, 16 connections',
+     {'nginx': 0.8, 'haproxy': None, 'varnish': None, 'ats': None}),
+    ('hit', 'hit-64k-64', 'cache hit, 64 KiB, 64 connections',
+     {'nginx': 0.8, 'haproxy': None, 'varnish': None, 'ats': None}),
+    ('coalesce', 'coalesce', '1,000 requests at once for one cold response: fetches',
+     {'at most': ('origin_requests', 1, 'requests')}),
+    ('purge', 'purge', '100,000 responses purged by one tag: CPU until it is answered',
+     {'at most': ('answer_us', 10000, 'us')}),
+    ('purge', 'purge', 'the same, with the sweep of what it left', {'at most': ('work_us', None, 'us')}),
+    ('cache-memory', 'cache-memory', 'memory of a store of 64 MiB that 640 MiB go through, of its budget',
+     {'at most': ('of_budget', 1.02, 'x')}),
+]
+ROWS = CLEAR + HTTPS + CACHE
+KEYS = list(dict.fromkeys([*(row[0] for row in ROWS), 'hit-ratio']))
 SHOWN = {'bytes': lambda v: f'{v:,.0f} bytes', 's': lambda v: f'{v:.3f} s', 'MiB': lambda v: f'{v / 1024:.1f} MiB',
-         'requests': lambda v: f'{v:.0f}', 'conns': lambda v: f'{v:.0f}', '1/s': lambda v: f'{v:,.0f}/s',
+         'requests': lambda v: f'{v:.0f}', 'x': lambda v: f'{v:.3f}', 'conns': lambda v: f'{v:.0f}', '1/s': lambda v: f'{v:,.0f}/s',
          'us': lambda v: f'{v:.2f} us' if v < 100 else f'{v:.0f} us', 'p99': lambda v: f'{v:,.0f} us'}
 
 
@@ -170,6 +185,9 @@ def notes(samples):
             yield f'{peer}, {sample}: {bad} errors'
         if sample in ('paced', 'reload-none') and any(r['lost'] for r in records):
             yield f'{peer}, {sample}: {sum(r["lost"] for r in records):.0f} requests lost'
+        asked = sum(r['origin_requests'] for r in records if sample.startswith('hit-'))
+        if asked:
+            yield f'{peer}, {sample}: {asked} requests were no hits'
         full = sum(r['requests'] - r['resumed'] for r in records if sample.startswith('resumed'))
         if full:
             yield f'{peer}, {sample}: {full:.0f} handshakes were full ones'
@@ -186,13 +204,24 @@ def rows_of(samples, peers, rows):
             *('| ' + ' | '.join(row(samples, peers, *rest)) + ' |' for _, *rest in rows), '']
 
 
+def traces(records):
+    """Hits in percent by policy, a row for each trace."""
+    found = [r for r in records if 'trace' in r]
+    if not found:
+        return []
+    policies = list(found[0]['hits'])
+    return ['| hits, % | ' + ' | '.join(policies) + ' |', '|---' + '|---:' * len(policies) + '|',
+            *(f'| {r["trace"]} | ' + ' | '.join(r['hits'].get(p, '-') for p in policies) + ' |' for r in found), '']
+
+
 def table(records):
     """The Markdown text for the records of a run."""
     head = next((r for r in records if 'versions' in r), {'versions': {}, 'only': KEYS})
     samples, peers, out = Samples(records), list(head['versions']), []
-    for part in (CLEAR, HTTPS):
+    for part in (CLEAR, HTTPS, CACHE):
         rows = [r for r in part if r[0] in head['only']]
         out += rows_of(samples, peers, rows) if rows else []
+    out += traces(records)
     out += ['CPU microseconds of the proxy per request, or handshake, where no other unit stands; medians of '
             f'{head.get("rounds", "?")} rounds of {head.get("secs", "?")} s.', '']
     out += [f'- {name}: {version}' for name, version in head['versions'].items()]

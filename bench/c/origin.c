@@ -5,10 +5,11 @@
  *   origin PORT STATS_PORT
  *
  * One epoll thread, prebuilt responses: GET /s/SIZE is answered by SIZE bytes, GET /d/MS/SIZE the
- * same after MS milliseconds (one MS in a run: answers leave in the order of requests), anything
- * else by 128.  Keep-alive, pipelining and "Connection: close" are handled; requests have no
- * bodies.  A connection to STATS_PORT gets one line of counters ("open= peak= accepted= requests=")
- * and resets the peak.
+ * same after MS milliseconds (one MS in a run: answers leave in the order of requests), GET /c/SIZE
+ * and /w/MS/SIZE by such as caches may keep, with one Cache-Tag, anything else by 128.  What stands
+ * behind the size makes another URI.  Keep-alive, pipelining and "Connection: close" are handled;
+ * requests have no bodies.  A connection to STATS_PORT gets one line of counters
+ * ("open= peak= accepted= requests=") and resets the peak.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -31,15 +32,17 @@
 
 enum {
     IN_MAX = 16384,
-    RESPONSES = 16,
+    RESPONSES = 64,
     EVENTS = 512,
     SIZE_MAX_BYTES = 64 << 20,
     SIZE_DEFAULT = 128
 };
 
 struct response {
-    long size;
-    bool closing;
+    struct kind {
+        long size;
+        bool closing, kept;
+    } kind;
     char *data;
     size_t len;
 };
@@ -71,30 +74,34 @@ now_us(void)
 }
 
 static struct response *
-response_get(long size, bool closing)
+response_get(struct kind k)
 {
     for (size_t i = 0; i < n_responses; i++) {
-        if (responses[i].size == size && responses[i].closing == closing)
+        const struct kind *at = &responses[i].kind;
+        if (at->size == k.size && at->closing == k.closing && at->kept == k.kept)
             return &responses[i];
     }
-    if (n_responses == RESPONSES)
-        return &responses[0];
-    char head[256], date[64];
+    if (n_responses == RESPONSES) {
+        fprintf(stderr, "origin: more than %d sorts of responses\n", RESPONSES);
+        exit(1);
+    }
+    char head[320], date[64];
     time_t now = time(NULL);
     struct tm tm;
     gmtime_r(&now, &tm);
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
     int n = snprintf(head, sizeof head,
                      "HTTP/1.1 200 OK\r\nServer: origin\r\nDate: %s\r\nContent-Type: text/plain\r\n"
-                     "%sContent-Length: %ld\r\n\r\n",
-                     date, closing ? "Connection: close\r\n" : "", size);
+                     "%s%sContent-Length: %ld\r\n\r\n",
+                     date, k.kept ? "Cache-Control: max-age=86400\r\nCache-Tag: bench\r\n" : "",
+                     k.closing ? "Connection: close\r\n" : "", k.size);
     struct response *r = &responses[n_responses++];
-    *r = (struct response){.size = size, .closing = closing, .len = (size_t) n + (size_t) size};
+    *r = (struct response){.kind = k, .len = (size_t) n + (size_t) k.size};
     r->data = malloc(r->len);
     if (!r->data)
         abort();
     memcpy(r->data, head, (size_t) n);
-    memset(r->data + n, 'x', (size_t) size);
+    memset(r->data + n, 'x', (size_t) k.size);
     return r;
 }
 
@@ -159,6 +166,26 @@ asks_to_close(const char *head)
     return false;
 }
 
+/* What a request asks for; how many milliseconds it is to wait for that. */
+static struct kind
+kind_of(const char *head, long *delay_ms)
+{
+    struct kind k = {.size = SIZE_DEFAULT, .closing = asks_to_close(head)};
+    const char *at = head + 7;
+    bool known = strncmp(head, "GET /", 5) == 0 && head[5] && head[6] == '/';
+    bool waits = known && strchr("dw", head[5]);
+    k.kept = known && strchr("cw", head[5]);
+    if (waits) {
+        *delay_ms = strtol(at, (char **) &at, 10);
+        waits = *at++ == '/';
+    }
+    if (waits || (known && strchr("sc", head[5])))
+        k.size = strtol(at, NULL, 10);
+    if (k.size < 0 || k.size > SIZE_MAX_BYTES)
+        k.size = SIZE_DEFAULT;
+    return k;
+}
+
 /* Serves what is buffered, one response at a time. */
 static void
 conn_serve(struct conn *c)
@@ -171,23 +198,14 @@ conn_serve(struct conn *c)
             return;
         }
         *end = 0;
-        long size = SIZE_DEFAULT;
         long delay_ms = 0;
-        if (strncmp(c->in, "GET /s/", 7) == 0) {
-            size = strtol(c->in + 7, NULL, 10);
-        } else if (strncmp(c->in, "GET /d/", 7) == 0) {
-            char *next;
-            delay_ms = strtol(c->in + 7, &next, 10);
-            size = *next == '/' ? strtol(next + 1, NULL, 10) : SIZE_DEFAULT;
-        }
-        if (size < 0 || size > SIZE_MAX_BYTES)
-            size = SIZE_DEFAULT;
-        c->close_after = asks_to_close(c->in);
+        struct kind kind = kind_of(c->in, &delay_ms);
+        c->close_after = kind.closing;
         size_t used = (size_t) (end + 4 - c->in);
         c->in_len -= used;
         memmove(c->in, c->in + used, c->in_len);
         n_requests++;
-        c->out = response_get(size, c->close_after);
+        c->out = response_get(kind);
         c->out_off = 0;
         if (delay_ms > 0) {
             c->due_us = now_us() + (uint64_t) delay_ms * 1000;

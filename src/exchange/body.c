@@ -18,6 +18,8 @@ slice_body_next(struct body *b, struct slice *chunk)
         return ERR_END;
     *chunk = self->left;
     self->left.n = 0;
+    b->ready = false;
+    b->ended = true;
     return OK;
 }
 
@@ -40,7 +42,8 @@ body_from_slice(struct arena *arena, struct slice bytes)
 
     if (!self)
         return NULL;
-    *self = (struct slice_body){{.ops = &slice_body_ops, .length = (int64_t) bytes.n}, bytes};
+    *self = (struct slice_body){
+        {.ops = &slice_body_ops, .length = (int64_t) bytes.n, .ready = bytes.n > 0}, bytes};
     return &self->base;
 }
 

@@ -212,12 +212,8 @@ exchange_child_target(struct exchange *c, struct slice reference)
 bool
 exchange_child_body(struct exchange *c, struct slice bytes)
 {
-    struct body *b = body_from_slice(&c->arena, bytes);
-
-    if (b)
-        b->ready = true; /* it goes with the head, and can be sent again */
-    c->request.body = b;
-    return b != NULL;
+    c->request.body = body_from_slice(&c->arena, bytes);
+    return c->request.body != NULL;
 }
 
 /* ------------------------------------------------------------------ running */

@@ -63,16 +63,17 @@ find_directive(struct slice name)
     return NULL;
 }
 
-static int64_t *
-span_of(struct cache_control *cc, const struct directive *d)
+/* Its span (int64_t) or list (struct slice). */
+static void *
+member_of(struct cache_control *cc, const struct directive *d)
 {
-    return (int64_t *) ((char *) cc + d->offset);
+    return (char *) cc + d->offset;
 }
 
 static void
 set_span(struct cache_control *cc, const struct directive *d, int64_t seconds)
 {
-    int64_t *span = span_of(cc, d);
+    int64_t *span = member_of(cc, d);
 
     if (seconds > CACHE_SECONDS_MAX)
         seconds = CACHE_SECONDS_MAX;
@@ -84,7 +85,7 @@ set_span(struct cache_control *cc, const struct directive *d, int64_t seconds)
 static void
 set_list(struct cache_control *cc, const struct directive *d, struct slice list)
 {
-    struct slice *kept = (struct slice *) ((char *) cc + d->offset);
+    struct slice *kept = member_of(cc, d);
 
     if (list.n == 0 || slice_is_present(*kept) || slice_find(list, '\\') != SLICE_NOT_FOUND)
         cc->said |= d->bit;
@@ -194,9 +195,9 @@ forget_directive(struct cache_control *cc, const struct directive *d)
 {
     cc->said &= ~d->bit;
     if (d->kind == LIST)
-        *(struct slice *) ((char *) cc + d->offset) = (struct slice){NULL, 0};
+        *(struct slice *) member_of(cc, d) = (struct slice){NULL, 0};
     else if (d->kind == SECONDS || d->kind == AT_MOST)
-        *span_of(cc, d) = CACHE_UNSAID;
+        *(int64_t *) member_of(cc, d) = CACHE_UNSAID;
 }
 
 /* false: a known directive with an argument of the wrong type. */

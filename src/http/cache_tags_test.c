@@ -43,6 +43,10 @@ TEST(who_has_enough_gets_no_more)
                               &enough),
               2);
     EXPECT_STR(text_slice(&found), "a|b|");
+    start();
+    EXPECT_EQ(cache_groups_each(cache_test_fields("Cache-Groups: \"a\", \"b\", \"c\""), collect,
+                                &enough),
+              2);
 }
 
 TEST(tags_are_bounded)

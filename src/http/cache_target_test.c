@@ -90,6 +90,7 @@ TEST(references_of_the_same_origin)
 TEST(references_to_others)
 {
     EXPECT(!slice_is_present(resolved("http://example.com/a")));
+    EXPECT(!slice_is_present(resolved("http://example.com:443/a")));
     EXPECT(!slice_is_present(resolved("https://example.com:8443/a")));
     EXPECT(!slice_is_present(resolved("https://example.org/a")));
     EXPECT(!slice_is_present(resolved("//example.org/a")));

@@ -58,6 +58,7 @@ TEST(a_304_that_varies_by_something_else_confirms_nothing)
     EXPECT(!confirms("Vary: a", "Vary: a, b"));
     EXPECT(!confirms("Date: x", "Vary: a"));
     EXPECT(!confirms("Vary: a", "Vary: *"));
+    EXPECT(!confirms("Date: x", "Vary: *"));
 }
 
 TEST(head_confirms_by_length_and_validators)

@@ -208,7 +208,7 @@ put_codings(const struct fields *request, struct text *key)
         if ((!wild && taken == identity) || slice_eq_nocase(last, m->name))
             continue;
         if (!taken)
-            text_byte(key, '!');
+            text_byte(key, '=');
         put_lower(key, m->name);
         text_byte(key, ',');
         last = m->name;
@@ -232,7 +232,7 @@ put_languages(const struct fields *request, struct text *key)
         if (i)
             text_byte(key, m->q == list.at[i - 1].q ? ',' : '>');
         if (m->q == 0)
-            text_byte(key, '!');
+            text_byte(key, '=');
         put_lower(key, m->name);
     }
     return true;
@@ -268,7 +268,8 @@ put_list(const struct fields *request, struct slice name, struct text *key)
     }
 }
 
-/* '~' tells a value that was taken as it came from one in normal form. */
+/* '?' tells a value that was taken as it came from one in normal form; like the other marks it is
+ * no part of a token. */
 static void
 put_value(const struct fields *request, struct slice name, struct text *key)
 {
@@ -296,7 +297,7 @@ put_value(const struct fields *request, struct slice name, struct text *key)
         return;
     }
     key->n = before;
-    text_byte(key, '~');
+    text_byte(key, '?');
     put_raw(request, name, SLICE(", "), key);
 }
 

@@ -79,6 +79,14 @@ TEST(values_cannot_pose_as_others)
     EXPECT(!same("user-agent", "User-Agent: a, b", "User-Agent: a,b"));
 }
 
+TEST(marks_cannot_be_written_by_clients)
+{
+    EXPECT(!same("accept-encoding", "Accept-Encoding: =identity", "Accept-Encoding: identity;q=0"));
+    EXPECT(!same("accept-encoding", "Accept-Encoding: !identity", "Accept-Encoding: identity;q=0"));
+    EXPECT(!same("accept-language", "Accept-Language: en>de", "Accept-Language: en, de;q=0.5"));
+    EXPECT(!same("accept-language", "Accept-Language: ?en>de", "Accept-Language: en>de"));
+}
+
 TEST(codings_that_are_taken)
 {
     EXPECT_STR(key("accept-encoding", "Accept-Encoding: gzip, deflate, br;q=0.9, zstd"),
@@ -101,7 +109,7 @@ TEST(codings_that_are_taken)
 TEST(languages_by_preference)
 {
     EXPECT_STR(key("accept-language", "Accept-Language: de, EN-gb;q=0.5, fr;q=0, *;q=0.1"),
-               "accept-language:de>en-gb>*>!fr\n");
+               "accept-language:de>en-gb>*>=fr\n");
     EXPECT(same("accept-language", "Accept-Language: en, de", "Accept-Language:  dE ,   En"));
     EXPECT(same("accept-language", "Accept-Language: en, de;q=0.8",
                 "Accept-Language: de;q=0.7\nAccept-Language: en;q=0.9"));

@@ -214,12 +214,24 @@ TEST(objects_without_end_are_refused_at_half_of_the_memory)
     store_drop(s);
 }
 
+static size_t
+readable(struct store_object *o)
+{
+    struct slice chunk;
+    size_t n = 0;
+
+    while (store_read(o, n, 0, &chunk) == OK)
+        n += chunk.n;
+    return n;
+}
+
 /* With no memory at all every function still says so in its way. */
 TEST(every_allocation_may_fail)
 {
     const struct store_facts facts = {.length = -1};
     static char body[3000];
     bool enough = false;
+    size_t bytes;
 
     s = testing_store(256 * 1024);
     for (uint32_t units = 0; units < 1000 && !enough; units++) {
@@ -231,9 +243,11 @@ TEST(every_allocation_may_fail)
             continue;
         }
         enough = store_publish(o, SLICE("head"), &facts) == OK;
-        for (unsigned i = 0; i < 10 && enough; i++)
+        for (bytes = 0; bytes < 10 * sizeof(body) && enough; bytes += enough ? sizeof(body) : 0)
             enough = store_append(o, slice_of(body, sizeof(body))) == OK;
         store_finish(o);
+        /* What could not be appended whole was not appended at all. */
+        EXPECT_EQ(readable(o), bytes);
         EXPECT_EQ(store_is_complete(o), enough);
         EXPECT_EQ(testing_has(s, units), enough);
         store_leave(o);

@@ -123,13 +123,13 @@ room_in(const struct fragment *f, uint64_t length)
     return f ? (size_t) units_of(f) * BLOCKS_UNIT - (size_t) (length - f->start) : 0;
 }
 
+/* All or nothing: who fails has added no byte that somebody could read. */
 enum err
 content_append(struct store *s, struct content *c, struct slice bytes)
 {
-    uint64_t length = content_length(c);
+    uint64_t length = content_length(c), limit = atomic_load(&s->limit);
 
-    if (bytes.n > atomic_load_explicit(&s->limit, memory_order_relaxed) ||
-        length > atomic_load_explicit(&s->limit, memory_order_relaxed) - bytes.n)
+    if (bytes.n > limit || length > limit - bytes.n)
         return ERR_LIMIT;
     while (bytes.n) {
         struct fragment *f = last_of(s, c);
@@ -147,8 +147,8 @@ content_append(struct store *s, struct content *c, struct slice bytes)
         memcpy((char *) blocks_at(&s->blocks, f->unit) + (length - f->start), bytes.at, room);
         length += room;
         bytes = slice_from(bytes, room);
-        atomic_store_explicit(&c->length, length, memory_order_release);
     }
+    atomic_store_explicit(&c->length, length, memory_order_release);
     return OK;
 }
 

@@ -108,8 +108,9 @@ struct store_facts {
  * key.  Head, tags and path are copied.  ERR_LIMIT (an announced length that is too much),
  * ERR_NO_MEMORY: it is declined. */
 enum err store_publish(struct store_object *o, struct slice head, const struct store_facts *facts);
-/* Copies.  ERR_LIMIT, ERR_NO_MEMORY: it is not kept any more; readers that follow get what there
- * was and ERR_RESET, so serve them before: the filler should go on reading for itself only. */
+/* Copies all of it or nothing.  ERR_LIMIT, ERR_NO_MEMORY: it is not kept any more; readers that
+ * follow get what there was before and ERR_RESET, so serve them before: the filler should go on
+ * reading for itself only. */
 enum err store_append(struct store_object *o, struct slice bytes);
 /* A body of another length than announced has broken off. */
 void store_finish(struct store_object *o);

@@ -35,4 +35,13 @@ struct body *coded_body(struct arena *arena, struct body *inner, const struct co
  * then leave together with their head.  Waits for the inner body. */
 void coded_complete(struct body *b);
 
+/*
+ * Pulls all of a body of known length, up to max_bytes, into memory; waits.  So a coder is needed
+ * only while there is work for it, and the next body gets the same one, whose tables are in the
+ * cache still.  The body itself when there is no memory.
+ */
+struct body *coded_gather(struct arena *arena, struct body *inner, size_t max_bytes);
+/* The bytes of one that coded_gather() made are needed no more. */
+void coded_gathered_forget(struct body *gathered);
+
 #endif

@@ -311,3 +311,34 @@ TEST(a_ratio_counts_from_a_mebibyte_on)
     end(b);
     __builtin_free((char *) encoded.at);
 }
+
+TEST(a_small_body_is_gathered_first)
+{
+    struct coded_setup setup = encoding(CODING_ZSTD, false);
+    struct slice chunk;
+    struct body *b;
+
+    begin(70000, 900, 0);
+    pieces.body.length = 70000;
+    b = coded_gather(&arena, &pieces.body, 80000);
+    EXPECT(b != &pieces.body && b->ready && b->length == 70000);
+    EXPECT_EQ(body_next(b, &chunk), OK);
+    EXPECT(chunk.n == 70000 && memcmp(chunk.at, text, 70000) == 0 && b->ended);
+    EXPECT_EQ(body_next(b, &chunk), ERR_END);
+    coded_gathered_forget(b);
+    end(b);
+    EXPECT_EQ(pieces.closed, 1);
+
+    begin(70000, 900, 0);
+    pieces.body.length = 70000;
+    EXPECT(coded_gather(&arena, &pieces.body, 69999) == &pieces.body);
+    pieces.end = ERR_RESET;
+    b = coded_gather(&arena, &pieces.body, 80000);
+    b = coded_body(&arena, b, &setup);
+    coded_complete(b);
+    EXPECT_EQ(b->length, BODY_LENGTH_UNKNOWN);
+    while (body_next(b, &chunk) == OK)
+        EXPECT(!b->ended);
+    EXPECT_EQ(body_next(b, &chunk), ERR_RESET);
+    end(b);
+}

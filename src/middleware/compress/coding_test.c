@@ -90,7 +90,7 @@ TEST(extreme_texts_go_round)
             text[i] = kind == 1 ? 'z' : kind == 2 ? (char) (i * i >> 3) : plain[i % 32768];
         if (kind == 0)
             random_bytes(text, sizeof(text));
-        for (size_t i = 0, run = 1, before = 0; kind == 3 && i < 26 && n < 260000; i++) {
+        for (size_t i = 0, run = 1, before = 0; kind == 3 && n + run <= sizeof(text); i++) {
             memset(text + n, (int) ('a' + i), run); /* Fibonacci: the deepest tree there is */
             n += run;
             run += before;

@@ -149,10 +149,17 @@ setup_of(const struct compress *c, const struct exchange *x, enum coding_id id)
 static struct body *
 encoded(struct exchange *x, const struct coded_setup *setup)
 {
-    struct body *b = coded_body(&x->arena, x->response.body, setup);
+    bool whole = !setup->eager && setup->coder.length <= WHOLE_BYTES;
+    struct body *plain = x->response.body, *b;
 
-    if (b && !setup->eager && setup->coder.length <= WHOLE_BYTES)
-        coded_complete(b);
+    if (whole)
+        x->response.body = coded_gather(&x->arena, plain, WHOLE_BYTES);
+    b = coded_body(&x->arena, x->response.body, setup);
+    if (!b || !whole)
+        return b;
+    coded_complete(b);
+    if (b->length >= 0 && x->response.body != plain)
+        coded_gathered_forget(x->response.body);
     return b;
 }
 

@@ -9,8 +9,10 @@
  * slower).  A match is put off when the next byte begins a longer one, as zlib does from its level
  * 4 on.  Input is gathered into blocks of up to 64 KiB, each with codes of its own.
  *
- * Positions count up from message to message, so that what the last one left in the table is too
- * far away to be found, and the table need not be cleared.
+ * All of that is worth nothing when it has to come from memory, so the table is small: positions in
+ * it are cut to 16 bits, which says how far away they are up to a multiple of 64 KiB, and whether
+ * they are what they seem is seen when the bytes are compared.  For that reason it need not be
+ * cleared between messages either.
  */
 #include "base/check.h"
 #include "middleware/compress/deflate.h"
@@ -30,8 +32,8 @@ enum {
 };
 
 struct lazy {
-    uint32_t             table[1 << HASH_BITS][WAYS] __attribute__((aligned(64)));
-    uint32_t             position; /* of window[0]; they wrap around */
+    uint16_t             table[1 << HASH_BITS][WAYS] __attribute__((aligned(64)));
+    uint16_t             position; /* of window[0], from one message to the next */
     size_t               start, end; /* of the block that is being gathered, in the window */
     uint8_t              window[HISTORY + DEFLATE_BLOCK_BYTES + MARGIN];
     struct deflate_block block;
@@ -61,7 +63,8 @@ start(void *state, const struct coder_setup *setup)
     struct lazy *l = state;
 
     gzip_head(&l->lead, setup->padding);
-    l->position += (uint32_t) l->end + HISTORY + 1;
+    memset(l->table, 0, sizeof(l->table));
+    l->position = 0;
     l->start = l->end = 0;
     l->bits = (struct deflate_bits){0, 0, l->out};
     l->sent = 0;
@@ -82,7 +85,7 @@ load32(const uint8_t *at)
     return v;
 }
 
-static inline uint32_t *
+static inline uint16_t *
 row_of(struct lazy *l, const uint8_t *at)
 {
     return l->table[load32(at) * 0x9e3779b1u >> (32 - HASH_BITS)];
@@ -90,7 +93,7 @@ row_of(struct lazy *l, const uint8_t *at)
 
 /* The newest position goes in front. */
 static inline void
-note(uint32_t *row, uint32_t position)
+note(uint16_t *row, uint16_t position)
 {
     for (unsigned i = WAYS - 1; i > 0; i--)
         row[i] = row[i - 1];
@@ -121,12 +124,12 @@ static inline unsigned
 find(struct lazy *l, size_t at, unsigned length, unsigned max, unsigned *distance)
 {
     const uint8_t *here = l->window + at;
-    uint32_t *row = row_of(l, here);
-    uint32_t position = l->position + (uint32_t) at;
+    uint16_t *row = row_of(l, here);
+    uint16_t position = (uint16_t) (l->position + at);
     uint32_t reach = at < HISTORY ? (uint32_t) at : HISTORY;
 
     for (unsigned i = 0; i < WAYS && length < max; i++) {
-        uint32_t away = position - row[i];
+        uint32_t away = (uint16_t) (position - row[i]);
         unsigned n;
 
         if (away - 1 >= reach)
@@ -148,7 +151,7 @@ static void
 note_all(struct lazy *l, size_t from, size_t to)
 {
     for (; from < to; from++)
-        note(row_of(l, l->window + from), l->position + (uint32_t) from);
+        note(row_of(l, l->window + from), (uint16_t) (l->position + from));
 }
 
 /* A match that is far away and short costs more than its letters. */
@@ -222,7 +225,7 @@ write_block(struct lazy *l, bool last)
         size_t gone = l->end - HISTORY;
 
         memmove(l->window, l->window + gone, HISTORY);
-        l->position += (uint32_t) gone;
+        l->position = (uint16_t) (l->position + gone);
         l->start = l->end = HISTORY;
     }
 }

@@ -12,7 +12,6 @@
  */
 #include "base/check.h"
 #include "middleware/esi/part.h"
-#include "observe/log.h"
 #include "runtime/quiesce.h"
 
 #include <stdlib.h>

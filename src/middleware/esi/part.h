@@ -14,7 +14,7 @@ enum esi_part_kind { ESI_PART_TEXT, ESI_PART_FRAGMENT, ESI_PART_TRY };
 
 struct esi_part {
     struct list          link;
-    enum esi_part_kind       kind;
+    enum esi_part_kind   kind;
     struct esi_queue     text;
     struct esi_fragment *fragment;
     bool                 goes_on;
@@ -26,10 +26,10 @@ struct esi_part {
     struct esi_part     *outer;    /* the attempt that it stands in */
 };
 
-/* Where parts are added. */
+/* Where parts are added: to the list, or to the innermost attempt that is open. */
 struct esi_builder {
     struct list      *list;
-    struct esi_part **open;
+    struct esi_part **open; /* of who builds; points at NULL outside of attempts */
 };
 
 void esi_part_drop(struct esi_page *p, struct esi_part *part);

@@ -2,15 +2,21 @@
 /*
  * edge/send.c - the response on its way to the client (RFC 9112 6).
  *
- * A body whose next bytes are in memory leaves together with its head, in one system call.  A
- * response that breaks off ends visibly incomplete: short of its Content-Length, without its last
+ * A body whose next bytes are in memory leaves together with its head, in one system call; pieces
+ * that lie in several places and stay there (bodies of a cache) are gathered.  A response that
+ * breaks off ends visibly incomplete: short of its Content-Length, without its last
  * chunk, or by a reset.
  */
 #include "base/clock.h"
 #include "edge/client.h"
 #include "http/date.h"
 
-enum { HEAD_ON_STACK = 2048, HEAD_MAX = 128 * 1024 };
+enum {
+    HEAD_ON_STACK = 2048,
+    HEAD_MAX = 128 * 1024,
+    VECTORS = 16,         /* of one system call */
+    AT_ONCE = 256 * 1024, /* bytes for which one is worth it by then */
+};
 
 enum framing { FRAME_NONE, FRAME_LENGTH, FRAME_CHUNKED, FRAME_CLOSE };
 
@@ -203,13 +209,26 @@ send_last(struct serving *s, struct iovec *iov, int n, enum framing framing)
     return n == 0 || send_vectors(s, iov, n);
 }
 
+/* There is more to be had without waiting, and room for it: `n` vectors wait until it is there. */
+static bool
+may_gather(const struct body *body, const struct iovec *iov, int n, enum framing framing)
+{
+    size_t bytes = 0;
+
+    if (!body->lasting || !body->ready || framing == FRAME_CHUNKED || n >= VECTORS - 2)
+        return false;
+    for (int i = 0; i < n; i++)
+        bytes += iov[i].iov_len;
+    return bytes < AT_ONCE;
+}
+
 /* Head and what is ready of the body in one go, then the rest as it comes. */
 static bool
 send_all(struct serving *s, struct slice head, size_t room, enum framing framing)
 {
     struct exchange *x = &s->x;
     struct body *body = framing == FRAME_NONE ? NULL : x->response.body;
-    struct iovec iov[6] = {{(char *) head.at, head.n}};
+    struct iovec iov[VECTORS] = {{(char *) head.at, head.n}};
     char header[20];
     int n = 1;
 
@@ -235,6 +254,8 @@ send_all(struct serving *s, struct slice head, size_t room, enum framing framing
             n = frame(iov, n, framing, chunk, header);
         if (body->ended)
             break; /* leaves with the end */
+        if (may_gather(body, iov, n, framing))
+            continue;
         if (!send_vectors(s, iov, take_count(&n)))
             return false;
         x->started = true;

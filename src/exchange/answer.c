@@ -53,6 +53,7 @@ whole_next(struct body *b, struct slice *chunk)
     enum err e = a->left ? part_next(a, chunk) : ERR_END;
 
     b->ready = a->source->ready;
+    b->lasting = a->source->lasting;
     b->ended = a->left == 0;
     return e;
 }
@@ -139,8 +140,10 @@ send_stretch(struct exchange *x, struct representation *r, struct range range)
         refuse_unopened(x, r);
         return;
     }
-    a->body = (struct body){
-        .ops = &whole_ops, .length = (int64_t) range.length, .ready = a->source->ready};
+    a->body = (struct body){.ops = &whole_ops,
+                            .length = (int64_t) range.length,
+                            .ready = a->source->ready,
+                            .lasting = a->source->lasting};
     a->x = x;
     a->r = r;
     a->left = range.length;
@@ -318,6 +321,12 @@ asks_for_ranges(const struct exchange *x, const struct representation *r)
 {
     return x->request.method == METHOD_GET && fields_has(&x->request.fields, FIELD_RANGE) &&
            condition_range_counts(&x->request.fields, &r->validators, wall_s());
+}
+
+bool
+exchange_answer_compares(const struct exchange *x)
+{
+    return condition_is_there(&x->request.fields) || fields_has(&x->request.fields, FIELD_RANGE);
 }
 
 void

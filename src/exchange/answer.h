@@ -32,7 +32,8 @@ struct representation_ops {
 struct representation {
     const struct representation_ops *ops;
     uint64_t          length;     /* of the whole */
-    struct validators validators; /* as the response's fields say them */
+    struct validators validators; /* as the response's fields say them; not looked at unless
+                                   * exchange_answer_compares() */
 };
 
 /*
@@ -42,5 +43,7 @@ struct representation {
  * careful server answers (RFC 9110 14.2: many, overlapping, out of order) get the whole.
  */
 void exchange_answer(struct exchange *x, struct representation *r);
+/* The request has conditions or ranges.  To whom validators cost something may ask before. */
+bool exchange_answer_compares(const struct exchange *x);
 
 #endif

@@ -7,7 +7,8 @@
  * and closes it in its own close().  Backpressure needs no code: who does not pull does not
  * receive.
  *
- * Memory   a chunk is lent until the next call of next() or close() on the same body.
+ * Memory   a chunk is lent until the next call of next() or close() on the same body; of a body
+ *          that is `lasting`, until close().
  * Fibers   next() may wait; one fiber at a time pulls a body.
  */
 #ifndef EXCHANGE_BODY_H
@@ -36,6 +37,8 @@ struct body {
     bool                   ready;    /* the next next() will not wait: its bytes are in memory */
     bool                   ended;    /* the chunk given last was the last one; trailers are there.
                                       * A source that does not know leaves it false. */
+    bool                   lasting;  /* the chunk that next() gives next, and those given before,
+                                      * stay as they are: whoever sends may gather some */
 };
 
 static inline enum err

@@ -95,6 +95,9 @@ struct route_set *route_set_build(const struct option_list *routes, const struct
                                   struct config_report *report);
 void route_set_free(struct route_set *s);
 
+/* In their order; NULL past the last. */
+const struct route *route_at(const struct route_set *s, size_t i);
+
 /* The first route that matches, NULL when none does.  Never waits. */
 const struct route *route_find(const struct route_set *s, struct exchange *x);
 

@@ -273,3 +273,9 @@ route_set_free(struct route_set *s)
     arena_free(&s->arena);
     free(s);
 }
+
+const struct route *
+route_at(const struct route_set *s, size_t i)
+{
+    return i < s->n ? &s->routes[i] : NULL;
+}

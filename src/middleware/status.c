@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * middleware/status.c - tells what the upstreams and their servers are doing, as JSON.
+ * middleware/status.c - tells what upstreams, servers and caches are doing, as JSON.
  *
  *     routes:
  *       - {path: /status, client: 127.0.0.0/8, use: status}
@@ -9,6 +9,7 @@
  */
 #include "base/check.h"
 #include "exchange/exchange.h"
+#include "middleware/cache/stores.h"
 #include "middleware/middleware.h"
 #include "upstream/upstream.h"
 
@@ -48,7 +49,11 @@ tell(struct exchange *x)
 
     if (s) {
         text_init(&s->text, STATUS_MAX);
+        text_byte(&s->text, '{');
         upstreams_write_status(&s->text);
+        text_byte(&s->text, ',');
+        cache_stores_write_status(x->routes, &s->text);
+        text_literal(&s->text, "}\n");
     }
     if (!s || s->text.full) {
         if (s)
@@ -89,8 +94,9 @@ const struct middleware_ops middleware_status = {
     .options =
         {
             .name = "status",
-            .doc = "Answers with the state of all upstreams and their servers, as JSON. Addresses "
-                   "of servers are in it: say who may ask.",
+            .doc =
+                "Answers with the state of all upstreams, their servers, and caches, as JSON. "
+                "Addresses of servers are in it: say who may ask.",
             .ops = &middleware_status,
         },
     .answers = true,

@@ -190,11 +190,10 @@ upstreams_write_status(struct text *out)
 {
     const struct directory *d = atomic_load(&current);
 
-    text_literal(out, "{\"upstreams\":[");
+    text_literal(out, "\"upstreams\":[");
     for (size_t i = 0; d && i < d->n; i++) {
         put_upstream(out, d->upstreams[i]);
         text_byte(out, ',');
     }
     end_object(out, ']');
-    text_literal(out, "}\n");
 }

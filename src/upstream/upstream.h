@@ -190,8 +190,9 @@ enum err upstream_change(struct upstream *u, const struct upstream_change *chang
 /* Without a reference; NULL: there is none of this name.  Control thread. */
 struct upstream *upstream_find(struct slice name);
 
-/* All upstreams and servers as JSON: state, why, load, connections, multiplexing ratio, health.
- * Any thread that holds a worker's loop: reads what is published. */
+/* A member of a JSON object, "upstreams": all of them and their servers: state, why, load,
+ * connections, multiplexing ratio, health.  Any thread that holds a worker's loop: reads what is
+ * published. */
 void upstreams_write_status(struct text *out);
 
 /* ------------------------------------------------------------------ relaying */

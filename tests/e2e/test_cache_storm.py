@@ -16,6 +16,7 @@ from support.wire import Closed, encode
 
 PATHS = 40
 SECONDS = 30 if FULL else 4
+CONTROLS = ["max-age=60", "max-age=60", "max-age=0", "max-age=0, stale-while-revalidate=60", "private", "no-cache"]
 
 
 def body_of(path, who, turn):
@@ -49,8 +50,8 @@ class Origin:
     def answer(self, conn, request, turn, chance):
         who = request.get("x-who") or "-"
         body = body_of(request.target, who, turn)
-        fields = [("Vary", "X-Who"), ("ETag", f'"{turn}"'), ("Cache-Tag", f"t{turn % 5}"), ("Cache-Control", self.dice.choice(
-            ["max-age=60", "max-age=60", "max-age=0", "max-age=0, stale-while-revalidate=60", "private", "no-cache"]))]
+        control = self.dice.choice(CONTROLS)
+        fields = [("Vary", "X-Who"), ("ETag", f'"{turn}"'), ("Cache-Tag", f"t{turn % 5}"), ("Cache-Control", control)]
         if chance < 0.05:
             conn.send(encode("HTTP/1.1 200 OK", fields + [("Content-Length", str(len(body)))], body[:len(body) // 2]))
             return False

@@ -201,7 +201,10 @@ keep(struct visit *v, struct answer *a)
 {
     struct response *r = &v->x->response;
     struct kept k = {
-        .kind = KEPT_RESPONSE, .status = (uint16_t) r->status, .version = (uint8_t) r->version};
+        .kind = KEPT_RESPONSE,
+        .status = (uint16_t) r->status,
+        .version = (uint8_t) r->version,
+        .cut = v->cut};
     int64_t length = r->body ? r->body->length : 0;
 
     if (!cache_date(&r->fields, v->times.answered_unix_s))
@@ -262,7 +265,8 @@ renew(struct visit *v, const struct fields *kept)
     struct kept k = {.kind = KEPT_RESPONSE,
                      .status = old->status,
                      .version = old->version,
-                     .took_us = old->took_us};
+                     .took_us = old->took_us,
+                     .cut = old->cut};
     struct text head;
     bool good;
 
@@ -329,6 +333,24 @@ ask(struct visit *v, void (*run)(struct visit *v))
     v->told.forward_status = v->x->response.status;
 }
 
+/* The whole; or first the first piece of it, where that tells of what the others are. */
+static void
+ask_in_pieces(struct visit *v, const struct fields *kept, void (*run)(struct visit *v))
+{
+    struct exchange *x = v->x;
+    struct cache_version version;
+    bool asks = v->c->piece_bytes && (!v->found || cache_version_of(kept, &version)) &&
+                cache_pieces_ask(v);
+
+    ask(v, run);
+    if (!asks || (x->response.status != 206 && x->response.status != 416) ||
+        (x->response.status == 206 && cache_pieces_take(v)))
+        return;
+    exchange_drop_response(x);
+    fields_remove(&x->request.fields, FIELD_RANGE);
+    ask(v, run);
+}
+
 static void
 save_cookies(struct visit *v)
 {
@@ -369,7 +391,7 @@ ask_whether(struct visit *v, struct fields *kept, void (*run)(struct visit *v))
     bool asks = cache_conditions_set(&v->x->request.fields, kept);
     unsigned status;
 
-    ask(v, run);
+    ask_in_pieces(v, kept, run);
     status = v->x->response.status;
     if (asks && status == 304) {
         if (renew(v, kept))
@@ -404,12 +426,14 @@ cache_fetch(struct visit *v, void (*run)(struct visit *v))
     if (v->found && kept_fields(kept_of(v->found), &kept))
         fetched = ask_whether(v, &kept, run);
     else
-        ask(v, run);
+        ask_in_pieces(v, &kept, run);
     put_back(x, &aside);
     if (fetched != CACHE_FETCHED_PASS)
         return fetched;
-    if (x->response.status >= 200)
-        return take_answer(v);
+    if (x->response.status >= 200) {
+        fetched = take_answer(v);
+        return fetched == CACHE_FETCHED_PASS && v->cut.total ? CACHE_FETCHED_PIECE : fetched;
+    }
     if (x->response.status == 0) {
         /* The client has left: somebody else asks. */
         store_break(v->fresh);

@@ -21,6 +21,7 @@ struct cache_filling {
     struct body         *inner;
     struct store_object *object;  /* a reference */
     struct slice         left;    /* that the store did not take, lent by inner */
+    uint64_t             at;      /* where that begins */
     enum err             err;     /* how it ended; OK: it has not */
     bool                 direct;  /* the client pulls the rest */
     struct fiber        *filler;  /* NULL: has ended */
@@ -41,6 +42,8 @@ step(struct cache_filling *f)
         f->direct = true;
         return ERR_LIMIT;
     }
+    if (e == OK)
+        f->at += chunk.n;
     return e == OK && f->inner->ended ? ERR_END : e;
 }
 
@@ -128,19 +131,33 @@ cache_fill_here(struct body *b, struct store_object *o)
 
 /* ------------------------------------------------------------------ for the first client */
 
-enum err
-cache_filling_next(struct cache_filling *f, struct slice *chunk)
+/* More of what the store did not take. */
+static enum err
+pull(struct cache_filling *f)
 {
+    if (f->left.n)
+        return OK;
+    return f->inner->ended ? ERR_END : body_next(f->inner, &f->left);
+}
+
+enum err
+cache_filling_next(struct cache_filling *f, uint64_t offset, struct slice *chunk)
+{
+    enum err e;
+
     if (!f->direct)
         return f->err == OK ? ERR_RESET : f->err;
-    if (f->left.n) {
-        *chunk = f->left;
+    /* The client may want a range that begins further on. */
+    while ((e = pull(f)) == OK && f->at + f->left.n <= offset) {
+        f->at += f->left.n;
         f->left.n = 0;
-        return OK;
     }
-    if (f->inner->ended)
-        return ERR_END;
-    return body_next(f->inner, chunk);
+    if (e != OK)
+        return e;
+    *chunk = slice_from(f->left, (size_t) (offset - f->at));
+    f->at += f->left.n;
+    f->left.n = 0;
+    return OK;
 }
 
 /* The client may have left: others, and those to come, still want it. */

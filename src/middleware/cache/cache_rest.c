@@ -16,27 +16,55 @@ struct cache_rest {
     uint64_t         skip; /* bytes that the reader has, when the whole came again */
 };
 
-static bool
-ask_for(struct exchange *c, struct slice etag, uint64_t offset)
+/* ------------------------------------------------------------------ versions */
+
+bool
+cache_version_of(const struct fields *response, struct cache_version *version)
 {
-    struct fields *f = &c->request.fields;
+    struct validators v;
+
+    validators_from(response, (int64_t) (clock_wall_us() / 1000000), &v);
+    if (v.etag.n)
+        *version = (struct cache_version){FIELD_ETAG, v.etag};
+    else
+        *version = (struct cache_version){FIELD_LAST_MODIFIED,
+                                          fields_value(response, FIELD_LAST_MODIFIED)};
+    return v.etag.n ? !slice_starts(v.etag, SLICE("W/"))
+                    : v.has_modified && v.modified_is_strong;
+}
+
+bool
+cache_version_is(const struct cache_version *version, const struct fields *response)
+{
+    struct slice value = fields_value(response, version->id);
+
+    return version->id == FIELD_ETAG ? etag_equals_strongly(value, version->value)
+                                     : slice_eq(value, version->value);
+}
+
+bool
+cache_version_ask(const struct cache_version *version, struct exchange *x, struct slice range)
+{
+    struct fields *f = &x->request.fields;
+    struct slice value = arena_copy(&x->arena, version->value);
 
     cache_conditions_drop(f);
-    c->request.method = METHOD_GET;
-    c->request.method_token = SLICE("GET");
-    return fields_set(f, FIELD_RANGE,
-                      arena_printf(&c->arena, "bytes=%llu-", (unsigned long long) offset)) &&
-           fields_set(f, FIELD_IF_RANGE, arena_copy(&c->arena, etag));
+    x->request.method = METHOD_GET;
+    x->request.method_token = SLICE("GET");
+    return slice_is_present(range) && slice_is_present(value) &&
+           fields_set(f, FIELD_RANGE, range) && fields_set(f, FIELD_IF_RANGE, value);
 }
+
+/* ------------------------------------------------------------------ the rest */
 
 /* It is the same thing, from the offset on or from its start. */
 static bool
-is_the_rest(struct cache_rest *r, struct slice etag, uint64_t offset)
+is_the_rest(struct cache_rest *r, const struct cache_version *version, uint64_t offset)
 {
     const struct response *a = &r->child->response;
     struct range_content range;
 
-    if (!etag_equals_strongly(fields_value(&a->fields, FIELD_ETAG), etag) || !a->body)
+    if (!cache_version_is(version, &a->fields) || !a->body)
         return false;
     if (a->status == 200)
         r->skip = offset;
@@ -50,19 +78,22 @@ struct cache_rest *
 cache_rest(struct exchange *x, const struct caching *c, const struct middleware *self,
            uint64_t offset)
 {
-    struct slice etag = fields_value(&x->response.fields, FIELD_ETAG);
-    struct cache_rest *r = etag.n && !slice_starts(etag, SLICE("W/"))
+    struct cache_version version;
+    struct cache_rest *r = cache_version_of(&x->response.fields, &version)
                                ? arena_new(&x->arena, struct cache_rest)
                                : NULL;
+    struct exchange *child;
 
-    if (!r || !(r->child = exchange_child(x, &c->keeper)))
+    if (!r || !(r->child = child = exchange_child(x, &c->keeper)))
         return NULL;
-    if (ask_for(r->child, etag, offset)) {
-        exchange_child_run_behind(r->child, self);
-        if (is_the_rest(r, etag, offset))
+    if (cache_version_ask(&version, child,
+                          arena_printf(&child->arena, "bytes=%llu-",
+                                       (unsigned long long) offset))) {
+        exchange_child_run_behind(child, self);
+        if (is_the_rest(r, &version, offset))
             return r;
     }
-    exchange_child_end(r->child);
+    exchange_child_end(child);
     return NULL;
 }
 

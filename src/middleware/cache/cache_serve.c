@@ -85,6 +85,7 @@ shelf_next(struct body *b, struct slice *chunk)
     if (s->left != WHOLE)
         s->left -= chunk->n;
     b->ended = s->left == 0;
+    b->lasting = b->lasting && !s->rest;
     return OK;
 }
 
@@ -104,9 +105,12 @@ shelf_open(struct representation *r, struct exchange *x, uint64_t offset, uint64
     struct shelf *s = container_of(r, struct shelf, representation);
 
     (void) x;
+    bool complete = store_is_complete(s->object);
+
     s->body = (struct body){.ops = &ops,
                             .length = length == WHOLE ? BODY_LENGTH_UNKNOWN : (int64_t) length,
-                            .ready = store_is_complete(s->object)};
+                            .ready = complete,
+                            .lasting = complete};
     s->at = offset;
     s->left = length;
     s->open = true;
@@ -175,6 +179,16 @@ note(struct visit *v, const struct kept *k, struct store_object *o)
 
 /* ------------------------------------------------------------------ answering */
 
+/* Not negative. */
+static struct slice
+number(struct exchange *x, int64_t value)
+{
+    enum { DIGITS_MAX = 20 };
+    char *digits = arena_alloc(&x->arena, DIGITS_MAX);
+
+    return slice_of(digits, digits ? text_format_u64(digits, (uint64_t) value) : 0);
+}
+
 /* Who fetched it gets the fields as they came, those among them that are for nobody else. */
 static bool
 set_head(struct visit *v, const struct kept *k)
@@ -196,14 +210,17 @@ set_head(struct visit *v, const struct kept *k)
         fields_append(&r->fields, v->cookies.at[i].name, v->cookies.at[i].value,
                       v->cookies.at[i].id);
     if (!v->told.stored || age > 0)
-        fields_set(&r->fields, FIELD_AGE, arena_printf(&x->arena, "%lld", (long long) age));
+        fields_set(&r->fields, FIELD_AGE, number(x, age));
     return true;
 }
 
 /* If-Modified-Since is compared with Date where there is no Last-Modified (RFC 9111 4.3.2). */
 static void
-date_for_modified(const struct fields *f, int64_t now_s, struct validators *v)
+set_validators(const struct fields *f, struct validators *v)
 {
+    int64_t now_s = (int64_t) (clock_wall_us() / 1000000);
+
+    validators_from(f, now_s, v);
     if (!v->has_modified && !v->etag.n)
         v->has_modified = http_date_parse(fields_value(f, FIELD_DATE), now_s, &v->modified_s);
 }
@@ -228,12 +245,9 @@ cache_serve(struct visit *v, struct store_object *o, struct cache_filling *filli
     s->representation.ops = &shelf_ops;
     cache_serve_status(v);
     if (length >= 0) {
-        int64_t now_s = (int64_t) (clock_wall_us() / 1000000);
-        struct validators *known = &s->representation.validators;
-
         s->representation.length = (uint64_t) length;
-        validators_from(&x->response.fields, now_s, known);
-        date_for_modified(&x->response.fields, now_s, known);
+        if (exchange_answer_compares(x))
+            set_validators(&x->response.fields, &s->representation.validators);
         x->response.variants = cache_forms(v, o);
         exchange_answer(x, &s->representation);
         return;

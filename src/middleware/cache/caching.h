@@ -8,6 +8,7 @@
  *     cache_fetch.c   asking the origin, and what its answer means: new, confirmed, not for us
  *     cache_fill.c    a body on its way into the store, and to those who wait for it
  *     cache_serve.c   an answer from the store
+ *     cache_pieces.c  large responses in pieces, each fetched when somebody reads as far
  *     cache_rest.c    going on alone when a shared fetch has died
  *     cache_forms.c   encoded forms beside a response (exchange/variants.h)
  *     cache_refresh.c new ones fetched in the background
@@ -28,6 +29,7 @@
 /* Of each worker; others may look. */
 struct caching_counts {
     uint64_t hits, stale, shared, misses, passed, confirmed, excused, stored, refreshed, purged;
+    uint64_t pieces; /* fetched, without those that came with a head */
     uint64_t hit_bytes;
     uint64_t saved_us; /* that the origin took when it answered what was then served again */
 };
@@ -45,6 +47,8 @@ struct caching {
     struct option_list targets;      /* of struct slice */
     uint64_t           heuristic;    /* millionths */
     uint64_t           heuristic_max_us, while_revalidate_us, if_error_us, pass_us, wait_us;
+    uint64_t           piece_bytes;  /* 0: all is fetched whole */
+    uint64_t           far_bytes;    /* a range that begins behind does not wait for a whole */
     bool               ignore_requests, share_cookies, strict_paths, tell, tell_key;
     struct option_list purgers;      /* of struct network */
     /* Made of them: */
@@ -65,6 +69,14 @@ enum kept_kind {
     KEPT_PASS, /* what comes from there is not for the store, for a while */
 };
 
+/* A response in pieces.  The first is the body of the object that has the head, the others are
+ * objects of their own. */
+struct cache_cut {
+    uint64_t total;       /* bytes of the whole; 0: it is not in pieces */
+    uint64_t piece_bytes; /* of each but the last */
+    uint64_t generation;  /* drawn by lot: other versions, and fetches after a purge, have others */
+};
+
 /* The head of an object, as its store has it.  Fields and text follow. */
 struct kept {
     uint32_t          format;
@@ -77,10 +89,13 @@ struct kept {
     uint32_t          unused2;
     uint64_t          process; /* whose monotonic clock the life is on */
     struct cache_life life;
+    struct cache_cut  cut;
 };
 
 /* NULL: not one that this program wrote. */
 const struct kept *kept_of(const struct store_object *o);
+/* Of the whole, as store_length(). */
+int64_t kept_length(const struct store_object *o, const struct kept *k);
 /* On this process's clock; over when the object was softly purged. */
 void kept_life(const struct store_object *o, const struct kept *k, struct cache_life *life);
 /* The names of a KEPT_VARY. */
@@ -107,6 +122,8 @@ struct visit {
     struct cache_times       times;
     struct fields            cookies; /* that a 304 set: for this client alone */
     struct cache_status      told;
+    struct cache_cut         cut;     /* of what was fetched */
+    bool                     again;   /* it has begun anew, which happens once */
     bool                     fill;    /* a miss may be ours to fill, while others wait */
     bool                     keep;    /* what is fetched may be kept, though nobody waits for it */
 };
@@ -137,6 +154,7 @@ bool cache_find_place(struct visit *v);
 
 enum cache_fetched {
     CACHE_FETCHED_PASS,    /* x->response goes on to the client as it is */
+    CACHE_FETCHED_PIECE,   /* x->response is the first piece of what cannot be kept: of no use */
     CACHE_FETCHED_NEW,     /* v->fresh is published, and x->response.body to be pulled into it */
     CACHE_FETCHED_RENEWED, /* v->found is complete, confirmed, and fresh again */
     CACHE_FETCHED_EXCUSED, /* v->found is stale, but better than an error */
@@ -154,10 +172,22 @@ struct cache_filling;
 bool cache_fill(struct exchange *x, struct store_object *o, struct cache_filling **filling);
 /* The same, on this fiber to the end. */
 void cache_fill_here(struct body *b, struct store_object *o);
-/* The rest of what is filled, directly: bytes from `offset` that the store did not take. */
-enum err cache_filling_next(struct cache_filling *f, struct slice *chunk);
+/* The rest of what is filled, directly: bytes from `offset` on, which the store did not take. */
+enum err cache_filling_next(struct cache_filling *f, uint64_t offset, struct slice *chunk);
 /* Waits until nobody needs the exchange any more. */
 void cache_filling_end(struct cache_filling *f);
+
+/* What says that bytes are of one version: a strong validator (RFC 9110 8.8.1). */
+struct cache_version {
+    enum field_id id; /* ETag or Last-Modified */
+    struct slice  value;
+};
+
+/* Lent from the fields.  false: they have none. */
+bool cache_version_of(const struct fields *response, struct cache_version *version);
+bool cache_version_is(const struct cache_version *version, const struct fields *response);
+/* A request for some bytes of that version, or all of another: Range, If-Range; copied. */
+bool cache_version_ask(const struct cache_version *version, struct exchange *x, struct slice range);
 
 /* The rest of x->response, from an offset on, for who shared a fetch that died; NULL: it cannot be
  * had. */
@@ -167,8 +197,28 @@ struct cache_rest *cache_rest(struct exchange *x, const struct caching *c,
 enum err cache_rest_next(struct cache_rest *r, struct slice *chunk);
 void cache_rest_end(struct cache_rest *r);
 
-/* Answers from the object, whose reference it takes over. */
-void cache_serve(struct visit *v, struct store_object *o, struct cache_filling *filling);
+/* Asks for the first piece instead of the whole; false: no memory. */
+bool cache_pieces_ask(struct visit *v);
+/* What came for that is a 206: x->response is made the whole one's, of which v->cut says what is
+ * there.  false: it is of no use. */
+bool cache_pieces_take(struct visit *v);
+
+/* One reader of a response in pieces; lies in the exchange's arena. */
+struct cache_pieces;
+/* first: the object with the head, lent until the end.  NULL: it cannot be read so. */
+struct cache_pieces *cache_pieces(const struct visit *v, struct store_object *first,
+                                  const struct cache_cut *cut);
+/* Bytes from `offset` up to `end` will be read.  Waits until they are known to be of this version;
+ * ERR_REFUSED: they are not; ERR_RESET: they cannot be had so. */
+enum err cache_pieces_open(struct cache_pieces *p, uint64_t offset, uint64_t end);
+enum err cache_pieces_next(struct cache_pieces *p, uint64_t offset, struct slice *chunk);
+/* It will not wait for them. */
+bool cache_pieces_ready(const struct cache_pieces *p, uint64_t offset);
+void cache_pieces_end(struct cache_pieces *p);
+
+/* Answers from the object, whose reference it takes over.  false: what is kept is of a version that
+ * the origin has no more; nothing is answered but an error, and looking again finds another. */
+bool cache_serve(struct visit *v, struct store_object *o, struct cache_filling *filling);
 /* Cache-Status of an answer that goes through. */
 void cache_serve_status(struct visit *v);
 

@@ -14,7 +14,7 @@
 #include "runtime/loop.h"
 
 /* Changes whenever anything about the layout does, the ids of fields among it. */
-enum { FORMAT = 0x6d310001 };
+enum { FORMAT = 0x6d310002 };
 
 struct entry {
     uint32_t name_n, value_n;
@@ -43,6 +43,12 @@ kept_of(const struct store_object *o)
     const struct kept *k = (const void *) head.at;
 
     return head.n >= sizeof(*k) && k->format == FORMAT ? k : NULL;
+}
+
+int64_t
+kept_length(const struct store_object *o, const struct kept *k)
+{
+    return k->cut.total ? (int64_t) k->cut.total : store_length(o);
 }
 
 void

@@ -5,6 +5,8 @@
 
 #include "config/option.h"
 
+struct route_set;
+
 struct cache_store {
     struct slice name;
     uint64_t     memory_bytes, object_bytes;
@@ -16,5 +18,8 @@ extern const struct option_object cache_store_object; /* a struct cache_store */
 void cache_stores_apply(const struct option_list *stores);
 /* There is one of that name, or it is the default. */
 bool cache_stores_know(const struct option_list *stores, struct slice name);
+/* Members of a JSON object: "stores", and "caches" with what each route's has done; routes may be
+ * NULL. */
+void cache_stores_write_status(const struct route_set *routes, struct text *out);
 
 #endif

@@ -24,7 +24,7 @@ const struct option compress_options[] = {
      .doc = "Responses that are known to be shorter stay as they are."},
     {"gzip_level", &option_int, AT(levels[CODING_GZIP]), .preset = "4", .min = 1, .max = 9,
      .doc = "How hard gzip tries. 1 and 2 are ISA-L's, 3 and 4 (the same) our own, which reach the "
-            "ratio of zlib's 4 with a third of its CPU; above them zlib goes on."},
+            "ratio of zlib's 4 with about half of its CPU; above them zlib goes on."},
     {"br_level", &option_int, AT(levels[CODING_BR]), .preset = "4", .min = 2,
      .max = 11,
      .doc = "How hard brotli tries."},

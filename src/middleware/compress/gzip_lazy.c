@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * middleware/compress/gzip_lazy.c - gzip with the ratio of zlib's middle levels at a third of their
- * CPU: a JSON document of 64 KiB becomes 15.2 kB in 175 us, where zlib's level 4 needs 640 us for
- * as much and ISA-L's level 3 makes 15.5 kB in 195 us.
+ * middleware/compress/gzip_lazy.c - gzip with the ratio of zlib's middle levels at less CPU.
+ *
+ * A JSON document of 64 KiB becomes 15.2 kB in 175 to 280 us (caches warm or cold); zlib's level 4
+ * needs 610 to 690 us for as much, and ISA-L's level 3 makes 15.5 kB in 195 to 215 us.
  *
  * Where zlib follows chains of earlier occurrences through memory, the last two of each hash lie
  * side by side here, in one line of cache, and only they are tried (three: 1 % shorter, 40 %
  * slower).  A match is put off when the next byte begins a longer one, as zlib does from its level
  * 4 on.  Input is gathered into blocks of up to 64 KiB, each with codes of its own.
  *
- * All of that is worth nothing when it has to come from memory, so the table is small: positions in
- * it are cut to 16 bits, which says how far away they are up to a multiple of 64 KiB, and whether
- * they are what they seem is seen when the bytes are compared.  For that reason it need not be
- * cleared between messages either.
+ * The table is cleared for each message, although stale entries would do no harm: reading through
+ * it once brings it near, where random looks would each wait for memory.
  */
 #include "base/check.h"
 #include "middleware/compress/deflate.h"
@@ -32,8 +31,8 @@ enum {
 };
 
 struct lazy {
-    uint16_t             table[1 << HASH_BITS][WAYS] __attribute__((aligned(64)));
-    uint16_t             position; /* of window[0], from one message to the next */
+    uint32_t             table[1 << HASH_BITS][WAYS] __attribute__((aligned(64)));
+    uint32_t             position; /* of window[0]; an empty entry of the table is position 0 */
     size_t               start, end; /* of the block that is being gathered, in the window */
     uint8_t              window[HISTORY + DEFLATE_BLOCK_BYTES + MARGIN];
     struct deflate_block block;
@@ -85,7 +84,7 @@ load32(const uint8_t *at)
     return v;
 }
 
-static inline uint16_t *
+static inline uint32_t *
 row_of(struct lazy *l, const uint8_t *at)
 {
     return l->table[load32(at) * 0x9e3779b1u >> (32 - HASH_BITS)];
@@ -93,7 +92,7 @@ row_of(struct lazy *l, const uint8_t *at)
 
 /* The newest position goes in front. */
 static inline void
-note(uint16_t *row, uint16_t position)
+note(uint32_t *row, uint32_t position)
 {
     for (unsigned i = WAYS - 1; i > 0; i--)
         row[i] = row[i - 1];
@@ -124,16 +123,16 @@ static inline unsigned
 find(struct lazy *l, size_t at, unsigned length, unsigned max, unsigned *distance)
 {
     const uint8_t *here = l->window + at;
-    uint16_t *row = row_of(l, here);
-    uint16_t position = (uint16_t) (l->position + at);
+    uint32_t *row = row_of(l, here);
+    uint32_t position = l->position + (uint32_t) at;
     uint32_t reach = at < HISTORY ? (uint32_t) at : HISTORY;
 
     for (unsigned i = 0; i < WAYS && length < max; i++) {
-        uint32_t away = (uint16_t) (position - row[i]);
+        uint32_t away = position - row[i];
         unsigned n;
 
         if (away - 1 >= reach)
-            continue; /* of an earlier message, or too far away */
+            continue; /* too far away */
         if (load32(here - away) != load32(here) ||
             load32(here - away + length - 3) != load32(here + length - 3))
             continue;
@@ -151,7 +150,7 @@ static void
 note_all(struct lazy *l, size_t from, size_t to)
 {
     for (; from < to; from++)
-        note(row_of(l, l->window + from), (uint16_t) (l->position + from));
+        note(row_of(l, l->window + from), l->position + (uint32_t) from);
 }
 
 /* A match that is far away and short costs more than its letters. */
@@ -225,7 +224,7 @@ write_block(struct lazy *l, bool last)
         size_t gone = l->end - HISTORY;
 
         memmove(l->window, l->window + gone, HISTORY);
-        l->position = (uint16_t) (l->position + gone);
+        l->position += (uint32_t) gone;
         l->start = l->end = HISTORY;
     }
 }

@@ -18,6 +18,8 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import acceleration  # noqa: E402
+import buffering  # noqa: E402
 import caching  # noqa: E402
 import https  # noqa: E402
 import lib  # noqa: E402
@@ -149,8 +151,9 @@ def run(args):
     try:
         b.write({'versions': {p.name: p.version() for p in chosen}, 'machine': machine(), 'rounds': args.rounds,
                  'secs': args.secs, 'only': sorted(b.only), 'time': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())})
-        for scenario in scenarios.RUN + https.RUN + caching.RUN:
-            scenario(b)
+        for part in (scenarios, https, caching, acceleration, buffering):
+            for scenario in part.RUN:
+                scenario(b)
     finally:
         b.close()
     lib.log(f'{time.monotonic() - start:.0f} s; samples in {os.path.relpath(b.out)}')

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROXY_CORE = int(os.environ.get('BENCH_PROXY_CORE', '0'))
@@ -243,6 +244,13 @@ class Origin(Proc):
         with socket.create_connection(('127.0.0.1', ORIGIN + 1), 2) as s:
             text = b''.join(iter(lambda: s.recv(4096), b''))
         return {k: int(v) for k, v in (pair.split('=') for pair in text.decode().split())}
+
+
+def stub_status(port):
+    """The same of an nginx that has its stub_status at /status."""
+    with urllib.request.urlopen(f'http://127.0.0.1:{port}/status', timeout=2) as answer:
+        numbers = [int(word) for word in answer.read().split() if word.isdigit()]
+    return {'peak': numbers[0], 'accepted': numbers[1], 'requests': numbers[3]}
 
 
 # ---------------------------------------------------------------------------------------- certificates

@@ -30,12 +30,19 @@ class Ctx:
     workers: int = 1
     servers_http2: bool = False
     cache: int = 0          # MiB of memory for responses; 0: nothing is kept
+    compress: str = ''      # coding and level: 'gzip 4'
+    use: str = ''           # of maitred: middleware for the one route; others stay as they are
 
     def path(self, name):
         return os.path.join(self.dir, name)
 
     def names(self):
         return [f'h{i}.bench.test' for i in range(self.hosts)]
+
+    def level(self):
+        """(coding, level), None where nothing is compressed"""
+        coding, _, level = self.compress.partition(' ')
+        return (coding, int(level)) if level else None
 
     def cert(self, i=0):
         return os.path.join(self.certs, f'h{i}.bench.test.pem')
@@ -86,11 +93,14 @@ def maitred(c):
         conf += 'routes:\n' + ''.join(
             f'  - {{host: {h}, use: [{{headers: {{request: {{set: {{X-Vhost: {h}}}}}}}}}], to: origin}}\n'
             for h in c.names())
-    elif c.cache:
-        conf += (f'stores: {{bench: {c.cache}MiB}}\n'
-                 'routes: [{use: [{cache: {store: bench, purge: [127.0.0.1]}}], to: origin}]\n')
     else:
-        conf += 'routes: [{to: origin}]\n'
+        use = [c.use] if c.use else []
+        if c.cache:
+            conf += f'stores: {{bench: {c.cache}MiB}}\n'
+            use.append('{cache: {store: bench, purge: [127.0.0.1]}}')
+        if c.level():
+            use.append('{compress: {%s_level: %d}}' % c.level())
+        conf += f"routes: [{{use: [{', '.join(use)}], to: origin}}]\n"
     if c.log:
         conf += f"access_log: {{to: {c.path('access.log')}, format: json}}\n"
     return Launch([c.bin, 'run', '-c', c.path('maitred.yaml')], {'maitred.yaml': conf}, signal.SIGHUP)
@@ -119,7 +129,7 @@ http {{
   proxy_set_header Host $host;
   proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
   upstream origin {{ server 127.0.0.1:{origin}; keepalive 512; keepalive_requests 1000000000; }}
-{cache}{servers}}}
+{more}{servers}}}
 '''
 
 # About what maitred's record says; written in blocks of 64 KiB, the usual way to make it cheap.
@@ -148,7 +158,13 @@ NGINX_CACHE = '''  proxy_cache_path {dir}/cache levels=1:2 keys_zone=c:32m max_s
 '''
 
 
+NGINX_GZIP = '  gzip on; gzip_comp_level {level}; gzip_proxied any; gzip_types application/json;\n'
+
+
 def nginx(c):
+    more = NGINX_CACHE.format(dir=c.dir, cache=c.cache) if c.cache else ''
+    if c.level():
+        more += NGINX_GZIP.format(level=c.level()[1])
     if c.hosts:
         # proxy_set_header in a location replaces all that is inherited.
         servers = ''.join(
@@ -163,7 +179,7 @@ def nginx(c):
         servers = (f'  server {{ listen 127.0.0.1:{c.port} backlog=4096; server_name _;\n'
                    '    location / { proxy_pass http://origin; } }\n')
     conf = NGINX.format(dir=c.dir, workers=c.workers, origin=c.origin, servers=servers, nofile=lib.nofile(),
-                        cache=NGINX_CACHE.format(dir=c.dir, cache=c.cache) if c.cache else '',
+                        more=more,
                         conns=lib.nofile() - 500, user='user root;' if os.geteuid() == 0 else '',
                         log=NGINX_LOG % c.path('access.log') if c.log else 'access_log off;')
     return Launch([c.bin, '-p', c.dir, '-e', c.path('error.log'), '-c', c.path('nginx.conf')],
@@ -187,11 +203,16 @@ frontend f
   option forwardfor
 {hosts}  default_backend b
 {cache}backend b
-{cached}  server s 127.0.0.1:{origin}
+{more}  server s 127.0.0.1:{origin}
 '''
 
 HAPROXY_CACHED = '''  http-request cache-use c
   http-response cache-store c
+'''
+
+# Of levels there is one.
+HAPROXY_GZIP = '''  compression algo gzip
+  compression type application/json
 '''
 
 HAPROXY_CACHE = '''cache c
@@ -202,7 +223,9 @@ HAPROXY_CACHE = '''cache c
 
 
 def haproxy(c):
-    files, hosts = {}, ''
+    files, hosts, more = {}, '', HAPROXY_CACHED if c.cache else ''
+    if c.level():
+        more += HAPROXY_GZIP
     if c.hosts:
         files['hosts.map'] = ''.join(f'{h} {h}\n' for h in c.names())
         hosts = ('  http-request set-header X-Vhost '
@@ -211,7 +234,7 @@ def haproxy(c):
     files['haproxy.cfg'] = HAPROXY.format(conns=(lib.nofile() - 500) // 2, workers=c.workers, port=c.port,
                                           origin=c.origin, hosts=hosts, tls=tls,
                                           cache=HAPROXY_CACHE.format(mib=c.cache) if c.cache else '',
-                                          cached=HAPROXY_CACHED if c.cache else '')
+                                          more=more)
     # -W: a master process, which can reload; elsewhere one process, as it is smaller.
     return Launch([c.bin] + (['-W'] if c.reload else []) + ['-db', '-f', c.path('haproxy.cfg')], files, signal.SIGUSR2)
 

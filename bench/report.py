@@ -11,6 +11,7 @@ MIB_US = ('mib_us', 'us')
 #   family of peers or 'best': so many times its figure       'own': (other sample, times its figure, its words)
 #   'at most': (field, figure, unit)                          'field': (field, unit) that is compared, if not CPU time
 #   'at least': True: the other way round; a limit of None: stated, nothing to reach
+#   'their': the sample of the peers, if it is another one
 CLEAR = [
     ('small', 'small-16', '128 B, keep-alive, 16 connections', {'nginx': 0.85, 'haproxy': 0.62}),
     ('small', 'small-64', '128 B, keep-alive, 64 connections', {'nginx': 0.85, 'haproxy': 0.62}),
@@ -71,7 +72,28 @@ CACHE = [
     ('cache-memory', 'cache-memory', 'memory of a store of 64 MiB that 640 MiB go through, of its budget',
      {'at most': ('of_budget', 1.02, 'x')}),
 ]
-ROWS = CLEAR + HTTPS + CACHE
+JSON = 'a JSON document of 64 KiB'
+COMPRESSION = [
+    ('compression', 'gzip-4', f'gzip 4 of {JSON}', {'nginx': 0.4, 'haproxy': None}),
+    ('compression', 'gzip-4', 'the same: bytes', {'nginx': 1.0, 'haproxy': None, 'field': ('wire', 'bytes')}),
+    *((('compression', f'{coding}-{level}', f'{coding} {level}, against gzip 5', {'nginx': limit, 'their': 'gzip-5'}))
+      for coding, level, limit in (('gzip', 1, None), ('gzip', 2, None), ('zstd', 3, 1.0), ('zstd', 6, None),
+                                   ('zstd', 7, None), ('br', 3, None), ('br', 4, 1.0), ('br', 5, None))),
+    *((('compression', f'{coding}-{level}', f'{coding} {level}: bytes',
+        {'nginx': None, 'their': 'gzip-5', 'field': ('wire', 'bytes')}))
+      for coding, level in (('gzip', 1), ('gzip', 2), ('zstd', 3), ('zstd', 6), ('zstd', 7), ('br', 3), ('br', 4),
+                            ('br', 5))),
+    ('compression', 'identity', 'the document as it is', {'nginx': None}),
+]
+BUFFERING = [
+    *((('buffer', f'buffer-{name}', f'`buffer`, {words}', {'own': (f'plain-{name}', None, 'without')}))
+      for name, words in (('128', '128 B'), ('64k', '64 KiB'), ('1m', '1 MiB'))),
+    ('buffer', 'shape-64k', '`shape` that never slows, 64 KiB', {'own': ('plain-64k', None, 'without')}),
+    ('slow-clients', 'slow-clients', '1,000 slow clients, 10 connections to the server: its time, of its own',
+     {'at most': ('of_own', 1.2, 'x')}),
+]
+PARTS = (CLEAR, HTTPS, CACHE, COMPRESSION, BUFFERING)
+ROWS = [row for part in PARTS for row in part]
 KEYS = list(dict.fromkeys([*(row[0] for row in ROWS), 'hit-ratio']))
 SHOWN = {'bytes': lambda v: f'{v:,.0f} bytes', 's': lambda v: f'{v:.3f} s', 'MiB': lambda v: f'{v / 1024:.1f} MiB',
          'requests': lambda v: f'{v:.0f}', 'x': lambda v: f'{v:.3f}', 'conns': lambda v: f'{v:.0f}', '1/s': lambda v: f'{v:,.0f}/s',
@@ -100,10 +122,10 @@ class Samples:
         return statistics.median(values) if values else None
 
 
-def against_peers(samples, peers, sample, field, limits):
+def against_peers(samples, peers, sample, their, field, limits):
     """(target, [(name, ratio, limit)])"""
     ours, found, words = samples.value('maitred', sample, field), [], []
-    figures = {p: samples.value(p, sample, field) for p in peers if p != 'maitred'}
+    figures = {p: samples.value(p, their, field) for p in peers if p != 'maitred'}
     figures = {p: v for p, v in figures.items() if v}
     for family, limit in limits.items():
         if limit is not None:
@@ -155,6 +177,7 @@ def cell(samples, peer, sample, field, unit, other):
 def row(samples, peers, sample, work, limits):
     limits = dict(limits)
     (field, unit), at_least = limits.pop('field', ('cpu_us', 'us')), limits.pop('at least', False)
+    their = limits.pop('their', sample)
     other, ratios = None, []
     if 'at most' in limits:
         field, limit, unit = limits['at most']
@@ -165,10 +188,10 @@ def row(samples, peers, sample, work, limits):
         target, ratios = against_own(samples, sample, field, *limits['own'])
         reached = is_reached(ratios, (), at_least)
     else:
-        target, ratios = against_peers(samples, peers, sample, field, limits)
+        target, ratios = against_peers(samples, peers, sample, their, field, limits)
         families = [family for family, limit in limits.items() if family != 'best' and limit is not None]
         reached = is_reached(ratios, families, at_least)
-    return [work, target, *(cell(samples, p, sample, field, unit, other) for p in peers),
+    return [work, target, *(cell(samples, p, sample if p == 'maitred' else their, field, unit, other) for p in peers),
             ', '.join(f'{ratio:.2f} {name}' for name, ratio, _ in ratios) or '-',
             '-' if reached is None else 'yes' if reached else '**no**']
 
@@ -218,7 +241,7 @@ def table(records):
     """The Markdown text for the records of a run."""
     head = next((r for r in records if 'versions' in r), {'versions': {}, 'only': KEYS})
     samples, peers, out = Samples(records), list(head['versions']), []
-    for part in (CLEAR, HTTPS, CACHE):
+    for part in PARTS:
         rows = [r for r in part if r[0] in head['only']]
         out += rows_of(samples, peers, rows) if rows else []
     out += traces(records)

@@ -74,15 +74,19 @@ https_strict(struct serving *s)
 {
     const struct tls_listener *tls = s->conn->listener->config->tls;
     struct fields *f = &s->x.response.fields;
+    char memory[40];
     struct slice value;
+    struct text text;
 
     /* RFC 6797 7.2: never over plain HTTP. */
     if (!tls || !tls->hsts_us || !s->conn->secure || s->x.response.status == 0)
         return;
     if (fields_has(f, FIELD_STRICT_TRANSPORT_SECURITY))
         return;
-    value = arena_printf(&s->x.arena, "max-age=%llu",
-                         (unsigned long long) (tls->hsts_us / 1000000));
+    text_fixed(&text, memory, sizeof(memory));
+    text_literal(&text, "max-age=");
+    text_u64(&text, tls->hsts_us / 1000000);
+    value = arena_copy(&s->x.arena, text_slice(&text));
     if (value.at)
         fields_add(f, FIELD_STRICT_TRANSPORT_SECURITY, value);
 }

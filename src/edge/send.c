@@ -50,12 +50,13 @@ static void
 put_fields(struct text *out, const struct fields *f, bool without_length)
 {
     for (uint32_t i = 0; i < f->n; i++) {
-        if (without_length && f->at[i].id == FIELD_CONTENT_LENGTH)
+        const struct field *field = &f->at[i];
+
+        if (without_length && field->id == FIELD_CONTENT_LENGTH)
             continue;
-        text_put(out, f->at[i].name);
-        text_literal(out, ": ");
-        text_put(out, f->at[i].value);
-        text_literal(out, "\r\n");
+        if (!text_reserve(out, h1_field_size(field)))
+            return;
+        out->n = (size_t) (h1_write_field(out->at + out->n, field) - out->at);
     }
 }
 
@@ -250,7 +251,7 @@ send_all(struct serving *s, struct slice head, size_t room, enum framing framing
             return false;
         }
         x->response_bytes += chunk.n;
-        if (n != 1 || !join_head(iov, room, framing, chunk))
+        if (n != 1 || iov[0].iov_base != head.at || !join_head(iov, room, framing, chunk))
             n = frame(iov, n, framing, chunk, header);
         if (body->ended)
             break; /* leaves with the end */

@@ -93,9 +93,10 @@ static void
 answer_close(struct body *b)
 {
     struct answer_body *a = container_of(b, struct answer_body, body);
+    struct representation *r = take(&a->r);
 
     body_close(take(&a->source));
-    a->r->ops->release(take(&a->r));
+    r->ops->release(r);
 }
 
 static const struct body_ops whole_ops = {.next = whole_next, .close = answer_close};

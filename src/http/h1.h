@@ -141,9 +141,17 @@ enum h1_result h1_parse_trailers(struct slice bytes, size_t *scanned,
 /* Writes "SIZE CRLF" of a chunk of n > 0 bytes into out (18 bytes are enough); how many. */
 size_t h1_chunk_header(char *out, uint64_t n);
 
+/* How many bytes h1_write_field needs. */
+static inline size_t
+h1_field_size(const struct field *f)
+{
+    return f->name.n + f->value.n + 4; /* ": " and CRLF */
+}
 /* How many bytes h1_write_fields needs. */
 size_t h1_fields_size(const struct fields *f);
-/* "Name: value CRLF" for each, without the empty line; returns the end. */
+/* "Name: value CRLF"; returns the end. */
+char *h1_write_field(char *out, const struct field *f);
+/* The same for each, without the empty line. */
 char *h1_write_fields(char *out, const struct fields *f);
 
 #endif

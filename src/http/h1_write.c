@@ -22,7 +22,7 @@ h1_fields_size(const struct fields *f)
     size_t n = 0;
 
     for (size_t i = 0; i < f->n; i++)
-        n += f->at[i].name.n + f->at[i].value.n + 4; /* ": " and CRLF */
+        n += h1_field_size(&f->at[i]);
     return n;
 }
 
@@ -42,15 +42,26 @@ put(char *out, struct slice s)
     return out + s.n;
 }
 
+static inline char *
+put_field(char *out, const struct field *f)
+{
+    out = put(out, f->name);
+    memcpy(out, ": ", 2);
+    out = put(out + 2, f->value);
+    memcpy(out, "\r\n", 2);
+    return out + 2;
+}
+
+char *
+h1_write_field(char *out, const struct field *f)
+{
+    return put_field(out, f);
+}
+
 char *
 h1_write_fields(char *out, const struct fields *f)
 {
-    for (size_t i = 0; i < f->n; i++) {
-        out = put(out, f->at[i].name);
-        memcpy(out, ": ", 2);
-        out = put(out + 2, f->at[i].value);
-        memcpy(out, "\r\n", 2);
-        out += 2;
-    }
+    for (size_t i = 0; i < f->n; i++)
+        out = put_field(out, &f->at[i]);
     return out;
 }

@@ -39,6 +39,22 @@ TEST(values_are_encoded)
     EXPECT(explains(PARTS "\"/u/${query('id')}\"}}", "/?id=..", "answers with a from no URL"));
 }
 
+TEST(values_choose_no_host)
+{
+    EXPECT(explains(PARTS "\"/${query('a')}/${query('b')}\"}}", "/?b=evil.example",
+                    "answers with a from /evil.example"));
+    EXPECT(explains(PARTS "'/${path}'}}", "/evil.example/x",
+                    "answers with a from /evil.example/x"));
+}
+
+TEST(values_lead_nowhere_else)
+{
+    EXPECT(explains(PARTS "\"/u/.${query('id')}/x\"}}", "/?id=.", "answers with a from no URL"));
+    EXPECT(explains(PARTS "'/u/${query}'}}", "/?a/..%2F/../x", "answers with a from no URL"));
+    EXPECT(explains(PARTS "'/u/${query}'}}", "/?%2e%2E", "answers with a from no URL"));
+    EXPECT(explains(PARTS "'/u?${query}'}}", "/?../..", "answers with a from /u?../.."));
+}
+
 TEST(several_parts)
 {
     EXPECT(explains("compose: {parts: {a: /a, b: {url: 'http://other.example/b', optional: yes}}}",

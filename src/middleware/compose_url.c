@@ -145,11 +145,42 @@ put_encoded(struct text *out, struct slice s)
     }
 }
 
-/* Dots cannot be encoded away: /users/.. is what is above /users. */
+/* "..", "%2E.": dots cannot be encoded away. */
 static bool
 is_dots(struct slice s)
 {
-    return slice_eq(s, SLICE(".")) || slice_eq(s, SLICE(".."));
+    size_t dots = 0;
+
+    for (; s.n; dots++)
+        if (s.at[0] == '.')
+            s = slice_from(s, 1);
+        else if (slice_starts_nocase(s, SLICE("%2e")))
+            s = slice_from(s, 3);
+        else
+            return false;
+    return dots == 1 || dots == 2;
+}
+
+/* /users/.. is what is above /users, whatever the dots are made of. */
+static bool
+has_dots(struct slice url)
+{
+    struct slice path = slice_cut(&url, '?');
+
+    while (slice_is_present(path))
+        if (is_dots(slice_cut(&path, '/')))
+            return true;
+    return false;
+}
+
+/* Values say what is asked for, not whom: "/${query('a')}/b" without an a is no "//b", which would
+ * be the host b. */
+static struct slice
+at_home(struct slice url)
+{
+    while (slice_starts(url, SLICE("//")))
+        url = slice_from(url, 1);
+    return url;
 }
 
 struct slice
@@ -157,7 +188,6 @@ compose_url_render(const struct compose_url *u, struct exchange *x)
 {
     struct slice absent = {NULL, 0}, whole;
     struct text out;
-    bool good = true;
 
     text_init(&out, COMPOSE_URL_MAX);
     for (const struct part *p = u->first; p; p = p->next) {
@@ -167,9 +197,9 @@ compose_url_render(const struct compose_url *u, struct exchange *x)
             text_put(&out, value);
         else
             put_encoded(&out, value);
-        good &= !p->expr || !is_dots(value);
     }
-    whole = good && !out.full ? arena_copy(&x->arena, text_slice(&out)) : absent;
+    whole = at_home(text_slice(&out));
+    whole = out.full || has_dots(whole) ? absent : arena_copy(&x->arena, whole);
     text_free(&out);
     return whole;
 }

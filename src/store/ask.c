@@ -85,12 +85,23 @@ enter(struct store *s, struct shard *shard, struct store_key key, bool aside,
 
 /* It is to be filled: by the tier, if that has it. */
 static enum store_outcome
-ask_tier(struct store *s, struct store_object *o)
+ask_tier(struct tier *t, struct store_object *o)
 {
     o->fetched = true;
-    if (s->tier->ops->fetch(s->tier, o->key, o))
+    if (t->ops->fetch(t, o->key, o))
         return content_state(o->content) == CONTENT_COMPLETE ? STORE_HIT : STORE_FILLING;
     o->fetched = false;
+    return STORE_MISS;
+}
+
+/* Nobody would fill it but the tier. */
+static enum store_outcome
+nobody(enum store_outcome outcome, struct store_object **object)
+{
+    if (outcome != STORE_MISS)
+        return outcome;
+    store_break(*object);
+    store_leave(take(object));
     return STORE_MISS;
 }
 
@@ -99,16 +110,17 @@ ask(struct store *s, struct store_key key, bool fill, bool aside, struct store_o
 {
     struct shard *shard = store_shard_of(s, key);
     enum store_outcome outcome = look(s, shard, key, aside, object);
+    struct tier *t = s->tier;
 
-    if (outcome != STORE_MISS || !fill)
+    if (outcome != STORE_MISS || (!fill && !(t && !aside && t->ops->has(t, key))))
         return outcome;
     pthread_mutex_lock(&s->memory);
     outcome = enter(s, shard, key, aside, object);
     pthread_mutex_unlock(&s->memory);
     /* What is fetched anew is fetched from further away. */
-    if (outcome == STORE_MISS && s->tier && !aside)
-        outcome = ask_tier(s, *object);
-    return outcome;
+    if (outcome == STORE_MISS && t && !aside)
+        outcome = ask_tier(t, *object);
+    return fill ? outcome : nobody(outcome, object);
 }
 
 enum store_outcome

@@ -55,6 +55,7 @@ store_publish(struct store_object *o, struct slice head, const struct store_fact
         e = store_object_describe(o, head, facts);
     if (e == OK) {
         o->made_us = now_us();
+        o->fleeting = facts->fleeting;
         o->content->announced = facts->length;
         come_forward(o);
     } else {
@@ -127,7 +128,7 @@ complete(struct store_object *o)
     struct tier *t = o->store->tier;
 
     set_state(o, CONTENT_COMPLETE);
-    if (t && !o->fetched)
+    if (t && !o->fetched && !o->fleeting)
         t->ops->offer(t, o->key, o);
 }
 
@@ -181,7 +182,7 @@ store_remove(struct store_object *o)
 
     store_unlink(o);
     if (t)
-        t->ops->forget(t, o->key);
+        t->ops->forget(t, o->key, false);
 }
 
 /* ------------------------------------------------------------------ a new head */
@@ -199,6 +200,7 @@ store_renew(struct store_object *fresh, struct store_object *old, struct slice h
     e = store_object_describe(fresh, head, facts);
     if (e == OK) {
         fresh->made_us = now_us();
+        fresh->fleeting = facts->fleeting;
         c->from = content_source(old->content, CONTENT_COMPLETE);
         c->announced = (int64_t) content_length(c->from);
         atomic_fetch_add(&c->from->refs, 1);

@@ -83,6 +83,7 @@ struct store_object {
     bool             indexed;  /* under the shard's lock */
     bool             aside;    /* fills what another one is found for meanwhile; likewise */
     bool             fetched;  /* its filler is the tier */
+    bool             fleeting; /* not for the tier */
     _Atomic bool     soft;
     uint64_t         made_us;
     struct place     place;
@@ -102,6 +103,7 @@ struct sweep {
     struct timer   timer;
     bool           posted;  /* under store.memory */
     bool           running; /* a round has begun; the rest belongs to whoever sweeps */
+    bool           behind;  /* a fill under way still has to be measured */
     uint32_t       shard;   /* the round is there */
     uint32_t       room;    /* of the shard's table */
     uint32_t       free;    /* a slot of it that was free */
@@ -111,12 +113,19 @@ struct sweep {
     uint64_t       until;   /* what everybody has been measured against so far */
 };
 
+/* Of the keys.  Those of a folder that is taken on are put in front; the ones before stay for who is
+ * just reading them. */
+struct secrets {
+    struct sip_secret first, more;
+    struct secrets   *before;
+};
+
 struct store {
     struct store    *next;  /* of all stores, under their lock */
     char            *name;
     uint32_t         refs;  /* likewise */
-    struct sip_secret secret, secret_more;
-    struct tier     *tier;  /* NULL: none */
+    struct secrets *_Atomic secrets;
+    struct tier *_Atomic tier; /* NULL: none */
     struct loop     *home;  /* where it was opened; NULL: no loop, nobody sweeps by himself */
 
     pthread_mutex_t  memory; /* of all that follows */
@@ -137,6 +146,12 @@ struct store {
     pthread_mutex_t  bells[STORE_BELLS];
     struct shard     shards[STORE_SHARDS];
 };
+
+/* ------------------------------------------------------------------ store.c */
+
+/* Keys are of that secret from now on; false: no memory.  What lies in memory is found no more. */
+bool store_set_secret(struct store *s, const struct sip_secret *secret);
+struct sip_secret store_secret(const struct store *s);
 
 /* ----------------------------------------------------------------- memory.c: under store.memory */
 

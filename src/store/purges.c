@@ -43,10 +43,10 @@ purges_exit(struct purges *p)
 static void
 note(struct purge_epochs *at, uint64_t epoch, bool soft)
 {
-    if (soft)
-        at->soft = epoch;
-    else
-        at->hard = epoch;
+    uint64_t *newest = soft ? &at->soft : &at->hard;
+
+    if (epoch > *newest)
+        *newest = epoch;
 }
 
 static inline bool
@@ -153,35 +153,93 @@ begin(struct purges *p)
 }
 
 /* Only now somebody can see that there is something new. */
-static void
+static uint64_t
 end(struct purges *p, uint64_t epoch, bool fits, bool soft)
 {
     if (!fits)
         note(&p->all, epoch, soft);
-    atomic_store_explicit(&p->epoch, epoch, memory_order_release);
+    if (epoch > atomic_load_explicit(&p->epoch, memory_order_relaxed))
+        atomic_store_explicit(&p->epoch, epoch, memory_order_release);
     pthread_mutex_unlock(&p->lock);
+    return epoch;
 }
 
-void
+uint64_t
 purges_add_tag(struct purges *p, uint64_t tag, bool soft)
 {
     uint64_t epoch = begin(p);
 
-    end(p, epoch, add_tag(p, tag, epoch, soft), soft);
+    return end(p, epoch, add_tag(p, tag, epoch, soft), soft);
 }
 
-void
+uint64_t
 purges_add_prefix(struct purges *p, struct slice prefix, bool soft)
 {
     uint64_t epoch = begin(p);
 
-    end(p, epoch, add_prefix(p, prefix, epoch, soft), soft);
+    return end(p, epoch, add_prefix(p, prefix, epoch, soft), soft);
+}
+
+uint64_t
+purges_add_all(struct purges *p, bool soft)
+{
+    return end(p, begin(p), false, soft);
+}
+
+/* ------------------------------------------------------------------ written down, and read */
+
+void
+purges_restore(struct purges *p, const struct purge_rule *rule)
+{
+    bool fits = false;
+
+    (void) begin(p);
+    switch (rule->kind) {
+    case PURGE_TAG: fits = add_tag(p, rule->tag, rule->epoch, rule->soft); break;
+    case PURGE_PREFIX: fits = add_prefix(p, rule->prefix, rule->epoch, rule->soft); break;
+    case PURGE_ALL: break;
+    }
+    end(p, rule->epoch, fits, rule->soft);
 }
 
 void
-purges_add_all(struct purges *p, bool soft)
+purges_advance(struct purges *p, uint64_t epoch)
 {
-    end(p, begin(p), false, soft);
+    (void) begin(p);
+    end(p, epoch, true, false);
+}
+
+/* A hard and a soft one may stand at the same place. */
+static void
+see_both(void (*see)(void *arg, const struct purge_rule *rule), void *arg,
+         struct purge_rule rule, const struct purge_epochs *at)
+{
+    for (unsigned soft = 0; soft < 2; soft++) {
+        rule.soft = soft != 0;
+        rule.epoch = soft ? at->soft : at->hard;
+        if (rule.epoch)
+            see(arg, &rule);
+    }
+}
+
+void
+purges_each(struct purges *p, void (*see)(void *arg, const struct purge_rule *rule), void *arg)
+{
+    struct purge_rule rule = {.kind = PURGE_ALL};
+
+    pthread_mutex_lock(&p->lock);
+    see_both(see, arg, rule, &p->all);
+    rule.kind = PURGE_TAG;
+    for (size_t i = 0; i < p->tags_room; i++) {
+        rule.tag = p->tags[i].tag;
+        see_both(see, arg, rule, &p->tags[i].at);
+    }
+    rule = (struct purge_rule){.kind = PURGE_PREFIX};
+    for (size_t i = 0; i < p->prefixes_n; i++) {
+        rule.prefix = p->prefixes[i].prefix;
+        see_both(see, arg, rule, &p->prefixes[i].at);
+    }
+    pthread_mutex_unlock(&p->lock);
 }
 
 /* ------------------------------------------------------------------ measuring */

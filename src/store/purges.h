@@ -59,9 +59,28 @@ struct purge_facts {
     struct slice    path;
 };
 
-void purges_add_tag(struct purges *p, uint64_t tag, bool soft);
-void purges_add_prefix(struct purges *p, struct slice prefix, bool soft);
-void purges_add_all(struct purges *p, bool soft);
+/* Their epoch. */
+uint64_t purges_add_tag(struct purges *p, uint64_t tag, bool soft);
+uint64_t purges_add_prefix(struct purges *p, struct slice prefix, bool soft);
+uint64_t purges_add_all(struct purges *p, bool soft);
+
+/* A rule by itself, for who writes them down. */
+enum purge_kind { PURGE_TAG, PURGE_PREFIX, PURGE_ALL };
+struct purge_rule {
+    enum purge_kind kind;
+    uint64_t        tag;
+    struct slice    prefix;
+    uint64_t        epoch;
+    bool            soft;
+};
+
+/* Of all that are not forgotten; see() must not call for more. */
+void purges_each(struct purges *p, void (*see)(void *arg, const struct purge_rule *rule),
+                 void *arg);
+/* One of an earlier process, with its epoch. */
+void purges_restore(struct purges *p, const struct purge_rule *rule);
+/* All rules to come are newer than that. */
+void purges_advance(struct purges *p, uint64_t epoch);
 
 /* Of one that was measured up to `since`; *now becomes the epoch that it is measured up to. */
 enum verdict purges_measure(struct purges *p, const struct purge_facts *facts, uint64_t since,

@@ -7,7 +7,7 @@
  */
 #include "store/store.h"
 
-#include "store/object.h"
+#include "store/disk.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -116,13 +116,16 @@ new_store(struct slice name, const struct store_options *options)
 {
     struct store *s = aligned_alloc(64, (sizeof(*s) + 63) & ~(size_t) 63);
     uint64_t open = lent_of(memory_of(options)), reserve = open * GROWTH;
+    struct sip_secret secret;
 
     if (!s)
         return NULL;
     memset(s, 0, sizeof(*s));
     s->name = strndup(name.n ? name.at : "", name.n);
-    if (!s->name ||
+    random_bytes(&secret, sizeof(secret));
+    if (!s->name || !store_set_secret(s, &secret) ||
         !blocks_init(&s->blocks, reserve > RESERVE_LEAST ? reserve : RESERVE_LEAST, open)) {
+        free(s->secrets);
         free(s->name);
         free(s);
         return NULL;
@@ -130,8 +133,6 @@ new_store(struct slice name, const struct store_options *options)
     init_locks(s);
     queues_init(&s->queues);
     purges_init(&s->purges);
-    random_bytes(&s->secret, sizeof(s->secret));
-    s->secret_more = (struct sip_secret){~s->secret.k0, ~s->secret.k1};
     store_sweep_init(s);
     set_bounds(s, options);
     return s;
@@ -166,14 +167,19 @@ store_open(struct slice name, const struct store_options *options)
     if (s)
         s->refs++;
     pthread_mutex_unlock(&all.lock);
-    if (s && options)
+    if (s && options) {
         store_sweep_wake(s);
+        disk_apply(s, options);
+    }
     return s;
 }
 
 static void
 free_store(struct store *s)
 {
+    struct secrets *secrets = s->secrets;
+
+    disk_free(s);
     set_ghosts(s, 0);
     blocks_exit(&s->blocks);
     purges_exit(&s->purges);
@@ -182,6 +188,12 @@ free_store(struct store *s)
     for (unsigned i = 0; i < STORE_BELLS; i++)
         pthread_mutex_destroy(&s->bells[i]);
     pthread_mutex_destroy(&s->memory);
+    while (secrets) {
+        struct secrets *before = secrets->before;
+
+        free(secrets);
+        secrets = before;
+    }
     free(s->name);
     free(s);
 }
@@ -235,6 +247,7 @@ store_drop(struct store *s)
     if (!last)
         return;
     store_sweep_stop(s);
+    disk_close(s);
     for (unsigned i = 0; i < STORE_SHARDS; i++)
         empty_shard(s, &s->shards[i]);
     pthread_mutex_lock(&s->memory);
@@ -250,12 +263,38 @@ store_attach(struct store *s, struct tier *t)
 
 /* ------------------------------------------------------------------ keys and figures */
 
+static inline const struct secrets *
+secrets_of(const struct store *s)
+{
+    return atomic_load_explicit(&s->secrets, memory_order_acquire);
+}
+
+bool
+store_set_secret(struct store *s, const struct sip_secret *secret)
+{
+    struct secrets *now = malloc(sizeof(*now));
+
+    if (!now)
+        return false;
+    now->first = *secret;
+    now->more = (struct sip_secret){~secret->k0, ~secret->k1};
+    now->before = s->secrets;
+    atomic_store_explicit(&s->secrets, now, memory_order_release);
+    return true;
+}
+
+struct sip_secret
+store_secret(const struct store *s)
+{
+    return secrets_of(s)->first;
+}
+
 struct store_key
 store_key_of(const struct store *s, const void *bytes, size_t n)
 {
     uint64_t out[2];
 
-    sip_hash(&s->secret, bytes, n, out);
+    sip_hash(&secrets_of(s)->first, bytes, n, out);
     return (struct store_key){out[0], out[1]};
 }
 
@@ -263,8 +302,8 @@ struct store_key
 store_key_with(const struct store *s, struct store_key first, const void *bytes, size_t n)
 {
     /* The first key becomes part of the secret. */
-    const struct sip_secret secret = {s->secret_more.k0 ^ first.high,
-                                      s->secret_more.k1 ^ first.low};
+    const struct sip_secret *more = &secrets_of(s)->more;
+    const struct sip_secret secret = {more->k0 ^ first.high, more->k1 ^ first.low};
     uint64_t out[2];
 
     sip_hash(&secret, bytes, n, out);
@@ -297,6 +336,7 @@ store_status(const struct store *s, struct store_status *out)
     out->purged = atomic_load(&s->purged);
     out->declined = atomic_load(&s->declined);
     out->broken = atomic_load(&s->broken);
+    disk_status(s, out);
 }
 
 void

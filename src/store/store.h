@@ -37,7 +37,9 @@ struct store_options {
     uint64_t object_bytes;   /* larger bodies are not kept: store_append() says ERR_LIMIT.  0, or
                               * more than that: half of the memory */
     struct slice folder;     /* of the disk tier; empty: memory only */
-    uint64_t disk_bytes;
+    uint64_t disk_bytes;     /* all that lies there, at most */
+    /* A sentence for the operator, or NULL.  Any thread. */
+    void (*tell)(bool trouble, const char *sentence);
 };
 
 /* 128 bits of a hash that nobody outside can steer (keyed). */
@@ -45,7 +47,7 @@ struct store_key {
     uint64_t high, low;
 };
 
-/* Key of some bytes; the same while the process and the folder live. */
+/* Key of some bytes; the same while the process lives, and as long as the folder, if there is one. */
 struct store_key store_key_of(const struct store *s, const void *bytes, size_t n);
 /* The same, of more: continues an earlier key. */
 struct store_key store_key_with(const struct store *s, struct store_key first, const void *bytes,
@@ -102,6 +104,7 @@ struct store_facts {
     const uint64_t *tags;     /* hashes (store_tag_of) that purges can name */
     size_t          tags_n;
     struct slice    path;     /* "host/path?query", for purges by prefix; copied */
+    bool            fleeting; /* it can be made again, and is not worth a disk */
 };
 
 /* Once, by the filler: readers go on.  It is found from now on in place of an older one of that
@@ -131,7 +134,8 @@ void store_remove(struct store_object *o);
 uint64_t store_tag_of(struct slice tag);
 /* Hard: found no more.  Soft: found, and store_is_soft() says so.  Each takes microseconds, however
  * many objects it concerns: an object that was published before is measured against the purges
- * since when it is asked for, and a sweep in small steps frees their memory. */
+ * since when it is asked for, and a sweep in small steps frees their memory.  With a disk, returns
+ * when the purge holds after a restart too: may wait for that. */
 void store_purge_key(struct store *s, struct store_key key, bool soft);
 void store_purge_tag(struct store *s, uint64_t tag, bool soft);
 void store_purge_prefix(struct store *s, struct slice prefix, bool soft); /* of store_facts.path */
@@ -142,6 +146,9 @@ struct store_status {
     uint64_t objects, memory_bytes, memory_max, disk_objects, disk_bytes, disk_max;
     /* refused: did not fit */
     uint64_t hits, misses, shared, evicted, purged, declined, broken, refused;
+    /* disk_hits are among the misses, dropped: were not written (no room in the queue, or trouble),
+     * broken: what was read was not what was written */
+    uint64_t disk_hits, disk_written, disk_dropped, disk_broken;
 };
 void store_status(const struct store *s, struct store_status *out);
 /* All stores of the process; see() must neither open nor drop one. */

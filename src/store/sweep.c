@@ -20,6 +20,7 @@ begin_round(struct store *s)
     struct sweep *w = &s->sweep;
 
     w->running = true;
+    w->behind = false;
     w->shard = w->room = w->slots = 0;
     w->epoch = w->until = purges_epoch(&s->purges);
     pthread_mutex_lock(&s->memory);
@@ -45,6 +46,7 @@ sweep_out(struct store *s, struct shard *shard, struct store_object *o)
     if (content_state(o->content) == CONTENT_ASKED) {
         uint64_t measured = atomic_load_explicit(&o->measured, memory_order_relaxed);
 
+        w->behind = w->behind || measured < w->epoch;
         if (w->until > measured)
             w->until = measured;
         return false;
@@ -101,6 +103,7 @@ store_sweep_step(struct store *s, uint64_t budget_us)
 {
     struct sweep *w = &s->sweep;
     uint64_t end_us = clock_monotonic_us() + budget_us;
+    struct tier *t = s->tier;
 
     if (!w->running)
         begin_round(s);
@@ -108,6 +111,8 @@ store_sweep_step(struct store *s, uint64_t budget_us)
         if (!sweep_slots(s, &s->shards[w->shard])) {
             pthread_mutex_lock(&s->memory);
             store_index_settle(s, &s->shards[w->shard], w->open);
+            if (t)
+                t->ops->settle(t, w->shard, w->open);
             pthread_mutex_unlock(&s->memory);
             w->shard++;
             w->room = w->slots = 0;
@@ -115,8 +120,8 @@ store_sweep_step(struct store *s, uint64_t budget_us)
         if (clock_monotonic_us() >= end_us && w->shard < STORE_SHARDS)
             return true;
     }
-    if (s->tier && s->tier->ops->measured(s->tier) < w->until)
-        w->until = s->tier->ops->measured(s->tier);
+    if (t && t->ops->measured(t) < w->until)
+        w->until = t->ops->measured(t);
     purges_forget(&s->purges, w->until);
     w->running = false;
     return false;
@@ -145,8 +150,12 @@ on_time(struct timer *t)
         if (!is_needed(s))
             return;
         /* Something new; or rules that a fill under way still has to be measured against. */
-        if (purges_epoch(&s->purges) == s->sweep.epoch)
+        if (purges_epoch(&s->purges) == s->sweep.epoch) {
+            /* The tier says when it needs no rules any more. */
+            if (!s->sweep.behind && s->tier)
+                return;
             pause_us = IDLE_US;
+        }
     }
     timer_set(&s->home->timers, t, s->home->now_us + pause_us);
 }
@@ -229,29 +238,51 @@ purge_one(struct store *s, struct store_key key, bool aside, bool soft)
 void
 store_purge_key(struct store *s, struct store_key key, bool soft)
 {
+    struct tier *t = s->tier;
+
     purge_one(s, key, false, soft);
     purge_one(s, key, true, soft);
-    if (s->tier)
-        s->tier->ops->forget(s->tier, key);
+    if (t) {
+        t->ops->forget(t, key, soft);
+        t->ops->commit(t);
+    }
+}
+
+static void
+tell_tier(struct store *s, const struct purge_rule *rule)
+{
+    struct tier *t = s->tier;
+
+    store_sweep_wake(s);
+    if (t) {
+        t->ops->note(t, rule);
+        t->ops->commit(t);
+    }
 }
 
 void
 store_purge_tag(struct store *s, uint64_t tag, bool soft)
 {
-    purges_add_tag(&s->purges, tag, soft);
-    store_sweep_wake(s);
+    struct purge_rule rule = {.kind = PURGE_TAG, .tag = tag, .soft = soft};
+
+    rule.epoch = purges_add_tag(&s->purges, tag, soft);
+    tell_tier(s, &rule);
 }
 
 void
 store_purge_prefix(struct store *s, struct slice prefix, bool soft)
 {
-    purges_add_prefix(&s->purges, prefix, soft);
-    store_sweep_wake(s);
+    struct purge_rule rule = {.kind = PURGE_PREFIX, .prefix = prefix, .soft = soft};
+
+    rule.epoch = purges_add_prefix(&s->purges, prefix, soft);
+    tell_tier(s, &rule);
 }
 
 void
 store_purge_all(struct store *s, bool soft)
 {
-    purges_add_all(&s->purges, soft);
-    store_sweep_wake(s);
+    struct purge_rule rule = {.kind = PURGE_ALL, .soft = soft};
+
+    rule.epoch = purges_add_all(&s->purges, soft);
+    tell_tier(s, &rule);
 }

@@ -15,6 +15,7 @@
 #include "store/store.h"
 
 struct tier;
+struct purge_rule;
 
 struct tier_ops {
     /* Has it that one?  Then it fills it: here and now, or with a reference of its own from a fiber
@@ -24,11 +25,21 @@ struct tier_ops {
     /* It is complete, and not from the tier: keeps a reference while it writes it.  Must not wait.
      * An older one of that key is not right any more from now on. */
     void (*offer)(struct tier *t, struct store_key key, struct store_object *o);
-    /* It was purged, or removed. Must not wait. */
-    void (*forget)(struct tier *t, struct store_key key);
+    /* It may have it: a look-up that would fill nothing is worth a fetch().  Must not wait. */
+    bool (*has)(struct tier *t, struct store_key key);
+    /* It was purged, or removed.  Must not wait. */
+    void (*forget)(struct tier *t, struct store_key key, bool soft);
+    /* There is a new rule, which the purges have already.  Must not wait. */
+    void (*note)(struct tier *t, const struct purge_rule *rule);
+    /* What was said by forget() and note() holds after a restart when this returns.  No lock; may
+     * wait. */
+    void (*commit)(struct tier *t);
     /* All that it keeps has been measured against the purges up to that epoch: later ones are not
-     * forgotten.  UINT64_MAX when it keeps nothing. */
+     * forgotten.  UINT64_MAX when it keeps nothing.  store_sweep_wake() when that has changed. */
     uint64_t (*measured)(struct tier *t);
+    /* With store.memory: what it has taken of the blocks for that shard and lies from that unit on
+     * upwards moves down, if there is room. */
+    void (*settle)(struct tier *t, unsigned shard, uint32_t open);
 };
 
 struct tier {

@@ -13,7 +13,7 @@ static struct shelf {
     struct store_key key;
     char             head[8], body[1000];
     size_t           body_n;
-    unsigned         offered, fetched, forgotten;
+    unsigned         offered, fetched, forgotten, noted, committed;
     uint64_t         measured;
     bool             later; /* fills not before it is told to */
     struct store_object *filling;
@@ -58,10 +58,18 @@ offer(struct tier *t, struct store_key key, struct store_object *o)
         memcpy(shelf.body + shelf.body_n, chunk.at, chunk.n);
 }
 
-static void
-forget(struct tier *t, struct store_key key)
+static bool
+has(struct tier *t, struct store_key key)
 {
     (void) t;
+    return key.low == shelf.key.low && shelf.body_n;
+}
+
+static void
+forget(struct tier *t, struct store_key key, bool soft)
+{
+    (void) t;
+    (void) soft;
     shelf.forgotten++;
     if (key.low == shelf.key.low)
         shelf.body_n = 0;
@@ -74,7 +82,39 @@ measured(struct tier *t)
     return shelf.measured;
 }
 
-static const struct tier_ops ops = {fetch, offer, forget, measured};
+static void
+note(struct tier *t, const struct purge_rule *rule)
+{
+    (void) t;
+    (void) rule;
+    shelf.noted++;
+}
+
+static void
+commit(struct tier *t)
+{
+    (void) t;
+    shelf.committed++;
+}
+
+static void
+settle(struct tier *t, unsigned shard, uint32_t open)
+{
+    (void) t;
+    (void) shard;
+    (void) open;
+}
+
+static const struct tier_ops ops = {
+    .fetch = fetch,
+    .has = has,
+    .offer = offer,
+    .forget = forget,
+    .note = note,
+    .commit = commit,
+    .measured = measured,
+    .settle = settle,
+};
 
 static void
 begin(void)

@@ -60,10 +60,12 @@ static bool
 finish(EVP_MD_CTX *context, const EVP_MD *md, struct slice key, unsigned char *out)
 {
     unsigned char inner[EVP_MAX_MD_SIZE];
+    bool good = EVP_DigestFinal_ex(context, inner, NULL) && start(context, md, key, OUTER) &&
+                EVP_DigestUpdate(context, inner, (size_t) EVP_MD_get_size(md)) &&
+                EVP_DigestFinal_ex(context, out, NULL);
 
-    return EVP_DigestFinal_ex(context, inner, NULL) && start(context, md, key, OUTER) &&
-           EVP_DigestUpdate(context, inner, (size_t) EVP_MD_get_size(md)) &&
-           EVP_DigestFinal_ex(context, out, NULL);
+    OPENSSL_cleanse(inner, sizeof(inner));
+    return good;
 }
 
 bool

@@ -24,6 +24,9 @@ struct tls_lean {
     uint32_t              idle;   /* records in a row without any */
     bool                  much;   /* the last time there was more than room for it */
     bool                  finished; /* we have said goodbye */
+    bool                  asked;    /* the client wants us to change our key */
+    uint8_t               update_n; /* what is here of ... */
+    unsigned char         update[5]; /* ... a KeyUpdate that came in pieces */
     char                  alpn[16];
 };
 

@@ -41,6 +41,7 @@ change_key(struct tls_layer *t)
 {
     static const unsigned char update[] = {24, 0, 0, 1, 0};
 
+    t->lean.asked = false;
     return say(t, TLS_RECORD_HANDSHAKE, update, sizeof(update)) &&
            tls_protection_update(&t->lean.out);
 }
@@ -77,12 +78,19 @@ seal_many(struct tls_layer *t, struct tls_pieces *from, size_t n)
     return done;
 }
 
+/* One answers all that were asked for since we last had something to say (RFC 8446 4.6.3). */
+static bool
+needs_key(const struct tls_layer *t)
+{
+    return t->lean.asked || t->lean.out.number >= tls_records_per_key;
+}
+
 /* Seals what fits of the vectors, which have n bytes, and sends. */
 static ssize_t
 seal_and_send(struct tls_layer *t, const struct iovec *iov, size_t n)
 {
     struct tls_pieces from = {iov, 0};
-    bool fresh = t->lean.out.number < tls_records_per_key || change_key(t);
+    bool fresh = !needs_key(t) || change_key(t);
     size_t done = fresh && make_room(t, n) ? seal_many(t, &from, n) : 0;
     ssize_t flushed;
 
@@ -146,15 +154,40 @@ fail(struct tls_layer *t, int alert)
     return -ECONNRESET;
 }
 
-/* RFC 8446 4.6.3; nothing else of the handshake may come now, and nobody cuts five bytes in two. */
+/* The alert that the first n bytes, there is at least one, of a KeyUpdate deserve, or 0. */
+static int
+fault_of_update(const unsigned char *at, size_t n)
+{
+    static const unsigned char head[] = {24, 0, 0, 1};
+
+    if (at[0] != head[0])
+        return TLS_ALERT_UNEXPECTED_MESSAGE;
+    if (memcmp(at, head, n < sizeof(head) ? n : sizeof(head)) != 0)
+        return TLS_ALERT_DECODE_ERROR;
+    return n > sizeof(head) && at[4] > 1 ? TLS_ALERT_ILLEGAL_PARAMETER : 0;
+}
+
+/* RFC 8446 4.6.3; nothing else of the handshake may come now.  It may be cut in pieces, and must
+ * end its record (5.1): behind it the key is another one. */
 static ssize_t
 on_handshake(struct tls_layer *t, const unsigned char *at, size_t n)
 {
-    if (n != 5 || memcmp(at, (unsigned char[]){24, 0, 0, 1}, 4) != 0 || at[4] > 1)
+    struct tls_lean *l = &t->lean;
+    size_t room = sizeof(l->update) - l->update_n, part = n < room ? n : room;
+    int fault;
+
+    if (n == 0)
         return fail(t, TLS_ALERT_UNEXPECTED_MESSAGE);
-    if (!tls_protection_update(&t->lean.in) || (at[4] && !t->lean.finished && !change_key(t)))
-        return fail(t, TLS_ALERT_INTERNAL_ERROR);
-    return 0;
+    memcpy(l->update + l->update_n, at, part);
+    l->update_n += (uint8_t) part;
+    fault = fault_of_update(l->update, l->update_n);
+    if (fault || part < n)
+        return fail(t, fault ? fault : TLS_ALERT_UNEXPECTED_MESSAGE);
+    if (l->update_n < sizeof(l->update))
+        return 0;
+    l->update_n = 0;
+    l->asked = l->asked || l->update[4];
+    return tls_protection_update(&l->in) ? 0 : fail(t, TLS_ALERT_INTERNAL_ERROR);
 }
 
 static ssize_t
@@ -176,10 +209,13 @@ look_at(struct tls_layer *t, enum tls_record_type type, const unsigned char *at,
     t->lean.idle = type == TLS_RECORD_DATA && n ? 0 : t->lean.idle + 1;
     if (t->lean.idle > IDLE_RECORDS_MAX)
         return fail(t, TLS_ALERT_UNEXPECTED_MESSAGE);
-    if (type == TLS_RECORD_DATA)
-        return (ssize_t) n;
     if (type == TLS_RECORD_HANDSHAKE)
         return on_handshake(t, at, n);
+    /* Nothing may stand between the pieces of a message (RFC 8446 5.1). */
+    if (t->lean.update_n)
+        return fail(t, TLS_ALERT_UNEXPECTED_MESSAGE);
+    if (type == TLS_RECORD_DATA)
+        return (ssize_t) n;
     return type == TLS_RECORD_ALERT ? on_alert(t, at, n) : fail(t, TLS_ALERT_UNEXPECTED_MESSAGE);
 }
 
@@ -285,7 +321,8 @@ lean_recv_now(struct sock *s, void *at, size_t room)
         n = next_bytes(t, (char *) at + total, room - total, total == 0);
         total += n > 0 ? (size_t) n : 0;
     } while (n > 0 && total < room);
-    if (tls_held_bytes(&t->in) == 0)
+    /* What came behind the end is nobody's. */
+    if (tls_held_bytes(&t->in) == 0 || (!t->lean.plain.n && (t->ended || t->failed)))
         tls_held_give(&t->in);
     else if (n == IO_PENDING)
         tls_held_shrink(&t->in);

@@ -160,6 +160,25 @@ TEST(what_is_idle_has_no_ciphers_and_goes_on_with_new_ones)
     end();
 }
 
+TEST(what_was_asked_for_often_is_done_once_when_there_is_something_to_say)
+{
+    char room[10];
+
+    begin();
+    EXPECT(passes(&here, &there, "the ticket is gone"));
+    for (int i = 0; i < 32; i++) {
+        EXPECT(SSL_key_update(ssl(), SSL_KEY_UPDATE_REQUESTED) == 1);
+        EXPECT(SSL_do_handshake(ssl()) == 1);
+        EXPECT_EQ(recv_from(&here, room, sizeof(room)), IO_PENDING);
+    }
+    EXPECT_EQ(recv_from(&there, room, sizeof(room)), IO_PENDING);
+    EXPECT(!tls_layer_of(&here)->out.at);
+    EXPECT(passes(&here, &there, "now") && passes(&here, &there, "then"));
+    EXPECT_EQ(tls_layer_of(&here)->lean.out.number, 2);
+    EXPECT(passes(&there, &here, "still there"));
+    end();
+}
+
 /* ------------------------------------------------------------------ in pieces */
 
 TEST(a_record_is_given_out_in_pieces_and_records_together)
@@ -201,56 +220,139 @@ inject(enum tls_record_type type, const void *at, size_t n)
     tls_protection_end(&p);
 }
 
-/* It is the end of the connection, and OpenSSL is told so by an alert. */
+/* All that is on its way to the client, with OpenSSL none the wiser. */
+static size_t
+take_wire(unsigned char *at, size_t room)
+{
+    ssize_t n = recv(there.fd, at, room, MSG_DONTWAIT);
+
+    return n > 0 ? (size_t) n : 0;
+}
+
+/* What the last record on its way to the client says, if that is a fatal alert; else -1. */
+static int
+last_alert(void)
+{
+    unsigned char wire[1000], *at = wire, plain[1000];
+    size_t left = take_wire(wire, sizeof(wire)), missing;
+    struct tls_protection p;
+    enum tls_record_type type;
+    ssize_t size = 0, n;
+
+    while ((size = tls_record_size(slice_of((char *) at, left), &missing)) > 0 &&
+           (size_t) size < left) {
+        at += size;
+        left -= (size_t) size;
+    }
+    if (size <= 0)
+        return -1;
+    tls_protection_start(&p, tls_worker_self(), tls_layer_of(&here)->lean.out.suite,
+                         tls_layer_of(&here)->lean.out.secret, false);
+    p.number = tls_layer_of(&here)->lean.out.number - 1;
+    n = tls_record_open(&p, at, (size_t) size, plain, &type);
+    tls_protection_end(&p);
+    return n == 2 && type == TLS_RECORD_ALERT && plain[0] == 2 ? plain[1] : -1;
+}
+
+/* It is the end of the connection, and the client is told why. */
 static bool
-is_refused(void)
+is_refused(int alert)
 {
     char room[100];
 
-    return recv_from(&here, room, sizeof(room)) == -ECONNRESET &&
+    return recv_from(&here, room, sizeof(room)) == -ECONNRESET && last_alert() == alert &&
            recv_from(&here, room, sizeof(room)) == -ECONNRESET &&
-           sock_send_now(&here, "x", 1) == -EPIPE && recv_from(&there, room, sizeof(room)) < 0;
+           sock_send_now(&here, "x", 1) == -EPIPE && !tls_layer_of(&here)->in.at &&
+           take_wire((unsigned char *) room, sizeof(room)) == 0;
 }
+
+struct bad_record {
+    enum tls_record_type type;
+    const char          *at;
+    size_t               n;
+    enum tls_alert       alert;
+};
 
 TEST(what_nobody_may_send_now_ends_the_connection)
 {
-    static const struct {
-        enum tls_record_type type;
-        const char          *at;
-        size_t               n;
-    } cases[] = {
-        {TLS_RECORD_HANDSHAKE, "\x18\0\0\1\2", 5},     /* an update that asks for something else */
-        {TLS_RECORD_HANDSHAKE, "\x18\0\0\1\0more", 9}, /* the key changes at its end */
-        {TLS_RECORD_HANDSHAKE, "\x18\0\0\1", 4},
-        {TLS_RECORD_HANDSHAKE, "\1\0\0\0", 4}, /* a client hello */
-        {TLS_RECORD_HANDSHAKE, "", 0},
-        {TLS_RECORD_ALERT, "\1", 1},
-        {TLS_RECORD_ALERT, "\1\0\1\0", 4},
-        {20, "\1", 1},
-        {24, "heartbeat", 9},
+    static const struct bad_record cases[] = {
+        /* an update that asks for something else; whose length is wrong; which does not end its
+         * record */
+        {TLS_RECORD_HANDSHAKE, "\x18\0\0\1\2", 5, TLS_ALERT_ILLEGAL_PARAMETER},
+        {TLS_RECORD_HANDSHAKE, "\x18\0\0\0", 4, TLS_ALERT_DECODE_ERROR},
+        {TLS_RECORD_HANDSHAKE, "\x18\0\0\2\0\0", 6, TLS_ALERT_DECODE_ERROR},
+        {TLS_RECORD_HANDSHAKE, "\x18\0\0\1\0more", 9, TLS_ALERT_UNEXPECTED_MESSAGE},
+        /* a client hello, a ticket, a request for a certificate, an end */
+        {TLS_RECORD_HANDSHAKE, "\1\0\0\0", 4, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {TLS_RECORD_HANDSHAKE, "\4\0\0\1\0", 5, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {TLS_RECORD_HANDSHAKE, "\xD\0\0\3\0\0\0", 7, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {TLS_RECORD_HANDSHAKE, "\x14", 1, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {TLS_RECORD_HANDSHAKE, "", 0, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {TLS_RECORD_ALERT, "", 0, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {TLS_RECORD_ALERT, "\1", 1, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {TLS_RECORD_ALERT, "\1\0\1\0", 4, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {20, "\1", 1, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {24, "heartbeat", 9, TLS_ALERT_UNEXPECTED_MESSAGE},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         begin();
         inject(cases[i].type, cases[i].at, cases[i].n);
-        EXPECT(is_refused());
+        EXPECT(is_refused(cases[i].alert));
+        end();
+    }
+}
+
+TEST(a_message_may_come_in_pieces_with_nothing_between_them)
+{
+    static const struct bad_record cases[] = {
+        {TLS_RECORD_DATA, "x", 1, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {TLS_RECORD_DATA, "", 0, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {TLS_RECORD_ALERT, "\1\0", 2, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {TLS_RECORD_HANDSHAKE, "", 0, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {TLS_RECORD_HANDSHAKE, "\1\0more", 6, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {TLS_RECORD_HANDSHAKE, "\2", 1, TLS_ALERT_DECODE_ERROR},
+    };
+    struct tls_protection *in;
+    char room[10];
+
+    begin();
+    in = &tls_layer_of(&here)->lean.in;
+    for (int i = 0; i < 5; i++) {
+        EXPECT_EQ(in->number, i);
+        inject(TLS_RECORD_HANDSHAKE, &"\x18\0\0\1\1"[i], 1);
+        EXPECT_EQ(recv_from(&here, room, sizeof(room)), IO_PENDING);
+    }
+    EXPECT(in->number == 0 && tls_layer_of(&here)->lean.asked);
+    inject(TLS_RECORD_DATA, "new", 3);
+    EXPECT_EQ(recv_from(&here, room, sizeof(room)), 3);
+    EXPECT(passes(&here, &there, "new"));
+    end();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        begin();
+        inject(TLS_RECORD_HANDSHAKE, "\x18\0\0", 3);
+        EXPECT_EQ(recv_from(&here, room, sizeof(room)), IO_PENDING);
+        inject(cases[i].type, cases[i].at, cases[i].n);
+        EXPECT(is_refused(cases[i].alert));
         end();
     }
 }
 
 TEST(what_is_not_sealed_or_was_changed_ends_the_connection)
 {
-    static const char *const cases[] = {
-        "\x14\3\3\0\1\1", "\x15\3\3\0\2\1\0", "GET / HTTP/1.1\r\n",
-        "\x17\3\3\0\x12 not sealed at all.",
+    static const struct bad_record cases[] = {
+        {0, "\x14\3\3\0\1\1", 6, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {0, "\x15\3\3\0\2\1\0", 7, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {0, "GET / HTTP/1.1\r\n", 16, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {0, "\x17\3\3\0\x12 not sealed at all.", 23, TLS_ALERT_BAD_RECORD_MAC},
+        {0, "\x17\3\3\0\x10", 5, TLS_ALERT_BAD_RECORD_MAC},
+        {0, "\x17\3\3\x40\x12", 5, TLS_ALERT_RECORD_OVERFLOW},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        size_t n = i == 0 ? 6 : i == 1 ? 7 : i == 2 ? 16 : 23;
-
         begin();
-        EXPECT_EQ(send(there.fd, cases[i], n, 0), n);
-        EXPECT(is_refused());
+        EXPECT_EQ(send(there.fd, cases[i].at, cases[i].n, 0), cases[i].n);
+        EXPECT(is_refused(cases[i].alert));
         end();
     }
 }
@@ -271,7 +373,97 @@ TEST(records_without_content_are_bounded)
         EXPECT_EQ(recv_from(&here, room, sizeof(room)), IO_PENDING);
     }
     inject(TLS_RECORD_DATA, "", 0);
-    EXPECT(is_refused());
+    EXPECT(is_refused(TLS_ALERT_UNEXPECTED_MESSAGE));
+    end();
+}
+
+/* ------------------------------------------------------------------ numbers */
+
+/* Of all that has come to the client, each record is the next one; how many bytes they hold. */
+static size_t
+open_all(struct tls_protection *p, struct tls_held *wire, uint32_t *sum)
+{
+    static unsigned char plain[TLS_RECORD_PLAIN_MAX + 1];
+    size_t total = 0, missing;
+    enum tls_record_type type;
+    ssize_t size;
+
+    for (;;) {
+        const char *at = wire->at + wire->start;
+
+        size = tls_record_size(slice_of(at, tls_held_bytes(wire)), &missing);
+        if (size <= 0)
+            return total;
+        size_t n = (size_t) tls_record_open(p, (const unsigned char *) at, (size_t) size, plain,
+                                            &type);
+
+        CHECK(n <= TLS_RECORD_PLAIN_MAX);
+        for (size_t i = 0; type == TLS_RECORD_DATA && i < n; i++)
+            *sum = *sum * 31 + plain[i];
+        total += type == TLS_RECORD_DATA ? n : 0;
+        tls_held_drop(wire, (size_t) size);
+    }
+}
+
+/* More than the wire takes, by owners who come again with what was not taken, and with other bytes
+ * at that: what is sealed once is never sealed anew. */
+TEST(no_number_is_used_twice_however_the_wire_stops)
+{
+    static char bytes[100000];
+    size_t taken = 0, opened = 0, pauses = 0, step = 1;
+    uint32_t sum_taken = 0, sum_opened = 0;
+    struct tls_held wire = {0};
+    struct tls_protection p;
+    int small = 4096;
+
+    begin();
+    setsockopt(here.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+    tls_protection_start(&p, tls_worker_self(), tls_layer_of(&here)->lean.out.suite,
+                         tls_layer_of(&here)->lean.out.secret, false);
+    while (taken < 2000000 || opened < taken) {
+        size_t want = step * 7919 % sizeof(bytes) + 1;
+        ssize_t n = IO_PENDING, got;
+
+        memset(bytes, (int) step++, want);
+        if (taken < 2000000)
+            n = sock_send_now(&here, bytes, want);
+        else
+            n = sock_send_now(&here, NULL, 0);
+        CHECK(n >= 0 || n == IO_PENDING);
+        for (ssize_t i = 0; i < n; i++)
+            sum_taken = sum_taken * 31 + (unsigned char) bytes[i];
+        taken += n > 0 ? (size_t) n : 0;
+        if (n != IO_PENDING && step % 3)
+            continue;
+        pauses += n == IO_PENDING;
+        CHECK(tls_held_make_room(&wire, BUFFER_SMALL_BYTES));
+        got = recv(there.fd, wire.at + wire.end, step * 977 % 16000 + 1, MSG_DONTWAIT);
+        wire.end += got > 0 ? (uint32_t) got : 0;
+        opened += open_all(&p, &wire, &sum_opened);
+        here.flags |= SOCK_WRITABLE;
+    }
+    EXPECT(pauses > 20);
+    EXPECT_EQ(opened, taken);
+    EXPECT_EQ(sum_opened, sum_taken);
+    EXPECT_EQ(p.number, tls_layer_of(&here)->lean.out.number);
+    EXPECT(!tls_layer_of(&here)->out.at);
+    tls_protection_end(&p);
+    tls_held_give(&wire);
+    end();
+}
+
+TEST(what_comes_behind_the_end_is_dropped)
+{
+    char room[100];
+
+    begin();
+    inject(TLS_RECORD_ALERT, "\1\0", 2);
+    EXPECT_EQ(send(there.fd, "more, and not even a record", 27, 0), 27);
+    EXPECT_EQ(recv_from(&here, room, sizeof(room)), 0);
+    EXPECT(!tls_layer_of(&here)->in.at);
+    EXPECT_EQ(recv_from(&here, room, sizeof(room)), 0);
+    EXPECT(!sock_has_pending(&here));
+    EXPECT(passes(&here, &there, "an answer all the same"));
     end();
 }
 

@@ -59,11 +59,13 @@ tls_protection_update(struct tls_protection *p)
     size_t n = tls_hmac_bytes(digest_of(p));
     bool good = derive(p, SLICE("traffic upd"), next, n);
 
-    if (good)
+    /* Without a new secret the numbers go on: none may come twice (5.3). */
+    if (good) {
         memcpy(p->secret, next, n);
+        tls_protection_cool(p);
+        p->number = 0;
+    }
     OPENSSL_cleanse(next, sizeof(next));
-    tls_protection_cool(p);
-    p->number = 0;
     return good;
 }
 
@@ -97,7 +99,7 @@ begin(struct tls_protection *p, const unsigned char *header, const unsigned char
     unsigned char nonce[sizeof(p->iv)];
     int n;
 
-    if (!make_ready(p))
+    if (p->number == UINT64_MAX || !make_ready(p))
         return false;
     memcpy(nonce, p->iv, sizeof(nonce));
     for (size_t i = 0; i < 8; i++)
@@ -186,7 +188,7 @@ strip(const unsigned char *at, size_t n, enum tls_record_type *type)
     if (n == 0)
         return -TLS_ALERT_UNEXPECTED_MESSAGE;
     *type = at[n - 1];
-    return n - 1 > TLS_RECORD_PLAIN_MAX ? -TLS_ALERT_RECORD_OVERFLOW : (ssize_t) n - 1;
+    return (ssize_t) n - 1;
 }
 
 ssize_t

@@ -182,17 +182,55 @@ TEST(padding_is_taken_off)
     end();
 }
 
-TEST(content_is_16_kib_at_most)
+TEST(content_is_16_kib_at_most_and_with_padding_no_more)
 {
-    static unsigned char much[TLS_RECORD_PLAIN_MAX + 2];
+    static unsigned char much[TLS_RECORD_PLAIN_MAX + 1];
 
     memset(much, 'x', sizeof(much));
     begin(TLS_AES_128, client_secret);
     much[TLS_RECORD_PLAIN_MAX] = 23;
     EXPECT_EQ(open_inner(much, TLS_RECORD_PLAIN_MAX + 1), TLS_RECORD_PLAIN_MAX * 1000 + 23);
-    much[TLS_RECORD_PLAIN_MAX] = 'x';
-    much[TLS_RECORD_PLAIN_MAX + 1] = 23;
-    EXPECT_EQ(open_inner(much, TLS_RECORD_PLAIN_MAX + 2), -TLS_ALERT_RECORD_OVERFLOW);
+    memset(much + 1, 0, sizeof(much) - 1);
+    much[0] = 23;
+    EXPECT_EQ(open_inner(much, TLS_RECORD_PLAIN_MAX + 1), 23);
+    end();
+}
+
+TEST(numbers_do_not_begin_anew)
+{
+    unsigned char record[5 + TLS_RECORD_EXTRA];
+    struct iovec iov = {(char *) "hello", 5};
+    struct tls_pieces from = {&iov, 0};
+    enum tls_record_type type;
+
+    begin(TLS_AES_128, client_secret);
+    sealer.number = opener.number = UINT64_MAX - 1;
+    seal(TLS_RECORD_DATA, "hello", 5, record);
+    EXPECT_EQ(open_changed(record, sizeof(record), SIZE_MAX, &type), 5);
+    EXPECT(!tls_record_seal(&sealer, TLS_RECORD_DATA, &from, 5, record));
+    EXPECT_EQ(open_changed(record, sizeof(record), SIZE_MAX, &type), -TLS_ALERT_INTERNAL_ERROR);
+    EXPECT_EQ(sealer.number, UINT64_MAX);
+    end();
+}
+
+TEST(an_update_that_fails_changes_nothing)
+{
+    unsigned char secret[48], record[5 + TLS_RECORD_EXTRA];
+    struct tls_digest *d;
+    EVP_MD *md;
+
+    begin(TLS_AES_128, client_secret);
+    seal(TLS_RECORD_DATA, "hello", 5, record);
+    memcpy(secret, sealer.secret, sizeof(secret));
+    d = &sealer.worker->digests[TLS_SHA256];
+    md = d->md;
+    d->md = EVP_MD_fetch(sealer.worker->library, "SHAKE128", NULL); /* blocks too large for it */
+    CHECK(d->md);
+    EXPECT(!tls_protection_update(&sealer));
+    EVP_MD_free(d->md);
+    d->md = md;
+    EXPECT_EQ(sealer.number, 1);
+    EXPECT(memcmp(secret, sealer.secret, sizeof(secret)) == 0);
     end();
 }
 
@@ -214,8 +252,9 @@ TEST(the_size_of_a_record_is_in_its_header)
     EXPECT_EQ(size_of("\x17\3\3\0\x11 45678901234567", 20, &missing), 0);
     EXPECT_EQ(missing, 2);
     EXPECT_EQ(size_of("\x17\3\3\0\x11 4567890123456789 more", 27, &missing), 22);
-    EXPECT_EQ(size_of("\x17\3\3\x41\0", 5, &missing), 0);
-    EXPECT_EQ(size_of("\x17\3\3\x41\1", 5, &missing), -TLS_ALERT_RECORD_OVERFLOW);
+    EXPECT_EQ(size_of("\x17\3\3\x40\x11", 5, &missing), 0);
+    EXPECT_EQ(size_of("\x17\3\3\x40\x12", 5, &missing), -TLS_ALERT_RECORD_OVERFLOW);
+    EXPECT_EQ(size_of("\x17\3\3\xFF\xFF", 5, &missing), -TLS_ALERT_RECORD_OVERFLOW);
     EXPECT_EQ(size_of("\x17\3\3\0\x10", 5, &missing), -TLS_ALERT_BAD_RECORD_MAC);
     EXPECT_EQ(size_of("\x15\3\3\0\2", 5, &missing), -TLS_ALERT_UNEXPECTED_MESSAGE);
     EXPECT_EQ(size_of("GET /", 5, &missing), -TLS_ALERT_UNEXPECTED_MESSAGE);

@@ -36,7 +36,7 @@ def test_each_route_and_store_is_counted(stage):
 def test_a_store_that_nobody_declared_is_an_error(tmp_path):
     site = tmp_path / "site.yaml"
     site.write_text("""
-listeners: [":0"]
+listeners: [":8080"]
 stores: {pages: 8MiB}
 routes: [{use: [{cache: {store: page}}], to: "http://127.0.0.1:1"}]
 """)

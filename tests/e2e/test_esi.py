@@ -487,3 +487,31 @@ def test_a_reload_in_the_middle(stage, site):
             proxy.reload()
         go.set()
         assert client.response().body == b"late[f]"
+
+
+# ---------------------------------------------------------------- what nobody should be able to do
+
+def test_values_do_not_choose_whom_to_ask(site, proxy):
+    """A value that is empty or begins with slashes makes no host of what follows, nor is one that begins the URL."""
+    site.pages["/"] = include("/$(QUERY_STRING{none})/f", onerror="continue") \
+        + include("$(QUERY_STRING)", onerror="continue")
+    for query in ("//evil.example/f", "http://evil.example/f"):
+        get(proxy.address, f"/?{query}")
+    assert {r.get("host") for r in site.origin.requests} == {proxy.address}
+    assert get(proxy.address, "/?/f").body == b"[f][f]"
+
+
+@pytest.mark.parametrize("again", ["in text", "by name"])
+def test_excepts_in_excepts_come_to_an_end(site, proxy, again):
+    """They are settled by functions that call themselves: a stack is small."""
+    page = "[end]"
+    for _ in range(900):
+        page = attempt(include("/none"), page)
+    if again == "by name":
+        page = f'<esi:inline name="/again">{attempt(include("/none"), include("/again"))}</esi:inline>{include("/again")}'
+    worker = proxy.worker_pid
+    site.pages["/"] = page
+    breaks_off(proxy)
+    site.pages["/few"] = attempt(include("/none"), attempt(include("/none"), "[few]"))
+    assert get(proxy.address, "/few").body == b"[few]"
+    assert proxy.worker_pid == worker

@@ -278,8 +278,11 @@ def test_hidden_files_are_not_there(stage, place):
 def test_only_regular_files(stage, place):
     os.mkfifo(f"{place}/www/pipe")
     os.chmod(f"{place}/www/pipe", 0o644)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{place}/www/socket")
+    os.chmod(f"{place}/www/socket", 0o777)
     proxy = serving(stage, place)
-    assert get(proxy.address, "/pipe").status == 404
+    assert [get(proxy.address, path).status for path in ("/pipe", "/socket")] == [404, 404]
     assert get(proxy.address, "/docs/a.txt").status == 200
 
 

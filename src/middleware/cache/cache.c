@@ -9,6 +9,7 @@
  * where its bytes go is in the files beside this one (caching.h lists them).
  */
 #include "base/check.h"
+#include "http/range.h"
 #include "middleware/cache/caching.h"
 #include "middleware/cache/stores.h"
 #include "middleware/middleware.h"
@@ -47,10 +48,38 @@ pass(struct visit *v, enum cache_forward why)
     v->told.forward_status = v->x->response.status;
 }
 
+static void look_up(struct visit *v);
+
+/* What was found turned out to be of a version that is no more; once. */
+static void
+begin_anew(struct visit *v)
+{
+    struct slice key = v->told.key;
+
+    if (v->again || fiber_self()->cancelled != OK)
+        return;
+    exchange_drop_response(v->x);
+    v->x->fault = (struct exchange_fault){0};
+    v->again = true;
+    v->told = (struct cache_status){.key = key};
+    v->names = (struct slice){NULL, 0};
+    v->key = v->primary;
+    v->cut = (struct cache_cut){0};
+    v->cookies.n = 0;
+    look_up(v);
+}
+
+static void
+serve(struct visit *v, struct store_object *o, struct cache_filling *filling)
+{
+    if (!cache_serve(v, o, filling))
+        begin_anew(v);
+}
+
 static void
 serve_found(struct visit *v)
 {
-    cache_serve(v, take(&v->found), NULL);
+    serve(v, take(&v->found), NULL);
 }
 
 /* What was fetched goes to the store, and from there to the client. */
@@ -62,17 +91,40 @@ serve_new(struct visit *v)
     caching_counts(v->c)->stored++;
     leave(&v->found);
     if (cache_fill(v->x, v->fresh, &filling)) {
-        cache_serve(v, take(&v->fresh), filling);
+        serve(v, take(&v->fresh), filling);
         return;
     }
     leave(&v->fresh);
     exchange_refuse(v->x, 503, REASON_OUT_OF_MEMORY, "a fetch for the cache");
 }
 
+/* The client asked for a part, and would be sent all of something that is not kept. */
+static bool
+is_too_much(const struct visit *v)
+{
+    const struct exchange *x = v->x;
+    const struct body *b = x->response.body;
+
+    return x->request.method == METHOD_GET && fields_has(&x->request.fields, FIELD_RANGE) &&
+           x->response.status == 200 && b &&
+           (b->length == BODY_LENGTH_UNKNOWN || (uint64_t) b->length > v->c->far_bytes);
+}
+
+/* As the client asked, once more. */
+static void
+ask_as_client(struct visit *v)
+{
+    exchange_drop_response(v->x);
+    pass(v, v->told.forward);
+    cache_serve_status(v);
+}
+
 /* Asks the origin; v->told.forward says why. */
 static void
 fetch(struct visit *v)
 {
+    bool for_whole = v->fresh != NULL;
+
     caching_counts(v->c)->misses++;
     switch (cache_fetch(v, run_next)) {
     case CACHE_FETCHED_NEW:
@@ -82,8 +134,14 @@ fetch(struct visit *v)
     case CACHE_FETCHED_EXCUSED:
         serve_found(v);
         break;
-    default:
-        cache_serve_status(v);
+    case CACHE_FETCHED_PIECE:
+        ask_as_client(v);
+        break;
+    case CACHE_FETCHED_PASS:
+        if (for_whole && is_too_much(v))
+            ask_as_client(v);
+        else
+            cache_serve_status(v);
     }
 }
 
@@ -115,11 +173,45 @@ fetch_past(struct visit *v, enum cache_forward why)
         cache_serve_status(v);
 }
 
+/* The first range of the request begins there; length: of the whole, or a bound that no whole
+ * reaches.  false: it wants the whole, or the end of what nobody knows the length of. */
+static bool
+wants_from(const struct visit *v, uint64_t length, uint64_t *offset)
+{
+    struct slice value = fields_value(&v->x->request.fields, FIELD_RANGE);
+    struct range_set set;
+
+    if (!value.n || v->x->request.method != METHOD_GET ||
+        range_parse(value, length, &set) != RANGE_PARTS)
+        return false;
+    *offset = set.at[0].offset;
+    return *offset < INT64_MAX / 2;
+}
+
+/* What somebody else fetches has not come near to it yet. */
+static bool
+is_far_from(const struct visit *v)
+{
+    int64_t length = store_length(v->found);
+    uint64_t offset;
+
+    return length >= 0 && !kept_of(v->found)->cut.total &&
+           wants_from(v, (uint64_t) length, &offset) &&
+           cache_fill_is_far(v->found, offset, v->c->far_bytes);
+}
+
 static void
 miss(struct visit *v)
 {
+    uint64_t offset;
+
     v->told.forward =
         slice_is_present(v->names) ? CACHE_FORWARD_VARY_MISS : CACHE_FORWARD_URI_MISS;
+    if (v->fresh && !v->c->piece_bytes && wants_from(v, INT64_MAX, &offset) &&
+        offset > v->c->far_bytes) {
+        store_break(v->fresh);
+        leave(&v->fresh);
+    }
     if (!v->fresh) {
         fetch_past(v, v->told.forward);
         return;
@@ -134,17 +226,26 @@ miss(struct visit *v)
 }
 
 /* A HEAD is sent as one; when its answer disagrees with what is kept, that is stale (4.3.5). */
+static bool
+head_disagrees(const struct visit *v)
+{
+    const struct response *r = &v->x->response;
+    const struct kept *k = kept_of(v->found);
+    int64_t length = kept_length(v->found, k);
+    struct fields kept;
+
+    /* What is still arriving may not have said how long it will be. */
+    if (r->status != 200 || length < 0)
+        return false;
+    fields_init(&kept, &v->x->arena, k->fields_n, 256);
+    return kept_fields(k, &kept) && !cache_head_confirms(&kept, (uint64_t) length, &r->fields);
+}
+
 static void
 ask_head(struct visit *v, enum cache_forward why)
 {
-    struct exchange *x = v->x;
-    const struct kept *k = kept_of(v->found);
-    struct fields kept;
-
     pass(v, why);
-    fields_init(&kept, &x->arena, k->fields_n, 256);
-    if (x->response.status == 200 && kept_fields(k, &kept) &&
-        !cache_head_confirms(&kept, (uint64_t) store_length(v->found), &x->response.fields))
+    if (head_disagrees(v))
         store_purge_key(v->c->store, v->key, true);
     leave(&v->found);
     cache_serve_status(v);
@@ -184,8 +285,14 @@ found(struct visit *v)
 {
     struct cache_decision d = cache_decide(&v->c->rules, &v->life, &v->asked, loop_now_us());
 
+    if (v->told.collapsed && is_far_from(v)) {
+        leave(&v->found);
+        fetch_past(v, CACHE_FORWARD_MISS);
+        return;
+    }
     /* What was just fetched for somebody is good for who waited for it. */
-    if (v->told.collapsed && d.use == CACHE_VALIDATE && !v->life.always_validate)
+    if (v->told.collapsed && !v->life.always_validate &&
+        (d.use == CACHE_VALIDATE || d.use == CACHE_REFRESH))
         d.use = CACHE_SERVE;
     switch (d.use) {
     case CACHE_REFRESH:
@@ -268,6 +375,8 @@ cache_handle(const struct middleware *self, struct exchange *x)
         cache_purge_after(&v);
         cache_serve_status(&v);
     }
+    /* What was found, and then replaced by what the origin said, or by nothing. */
+    leave(&v.found);
 }
 
 static void
@@ -421,6 +530,15 @@ static const struct option cache_options[] = {
     {"pass", &option_duration, offsetof(struct caching, pass_us), .preset = "2m", .max = DAY_US,
      .doc = "So long it is remembered that responses from a URI are not to be kept, so that "
             "nobody waits for another's."},
+    {"slice", &option_bytes, offsetof(struct caching, piece_bytes), .preset = "0",
+     .max = INT64_C(1) << 30,
+     .doc = "Responses larger than this are fetched and kept in pieces of this size, each when "
+            "somebody reads as far, where the origin has ranges and a strong validator (ETag); 0: "
+            "everything whole. 1MiB is a good size for videos and downloads."},
+    {"far", &option_bytes, offsetof(struct caching, far_bytes), .preset = "1MiB",
+     .max = INT64_C(1) << 50,
+     .doc = "Without `slice`: a request for a range that begins further than this behind what is "
+            "there does not wait for the whole, but is passed on, and what comes is not kept."},
     {"wait", &option_duration, offsetof(struct caching, wait_us), .preset = "30s", .min = 1000,
      .max = 600000000,
      .doc = "How long a request waits for the head of a response that another one fetches, "

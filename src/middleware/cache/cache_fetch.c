@@ -362,12 +362,25 @@ save_cookies(struct visit *v)
         fields_append(&v->cookies, cookie->name, cookie->value, cookie->id);
 }
 
+/* What is kept is still right.  While it is still arriving, it cannot get a new head: this client
+ * is served from it, and the next one asks again.  False: the 304 is about something else. */
+static bool
+is_confirmed(struct visit *v, const struct fields *kept)
+{
+    if (store_is_complete(v->found))
+        return renew(v, kept);
+    return cache_confirms(kept, &v->x->response.fields);
+}
+
 static enum cache_fetched
 renewed(struct visit *v)
 {
     save_cookies(v);
-    leave(&v->found);
-    v->found = take(&v->fresh);
+    if (store_is_complete(v->fresh)) {
+        leave(&v->found);
+        v->found = take(&v->fresh);
+    }
+    decline(v);
     exchange_drop_response(v->x);
     caching_counts(v->c)->confirmed++;
     return CACHE_FETCHED_RENEWED;
@@ -394,7 +407,7 @@ ask_whether(struct visit *v, struct fields *kept, void (*run)(struct visit *v))
     ask_in_pieces(v, kept, run);
     status = v->x->response.status;
     if (asks && status == 304) {
-        if (renew(v, kept))
+        if (is_confirmed(v, kept))
             return renewed(v);
         /* It is about something that we do not have: the whole, then. */
         exchange_drop_response(v->x);

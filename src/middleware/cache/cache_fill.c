@@ -160,6 +160,14 @@ cache_filling_next(struct cache_filling *f, uint64_t offset, struct slice *chunk
     return OK;
 }
 
+bool
+cache_fill_is_far(struct store_object *o, uint64_t offset, uint64_t far)
+{
+    struct slice chunk;
+
+    return offset > far && store_read(o, offset - far, loop_now_us(), &chunk) == ERR_TIMEOUT;
+}
+
 /* The client may have left: others, and those to come, still want it. */
 void
 cache_filling_end(struct cache_filling *f)

@@ -15,7 +15,7 @@
 #include "runtime/fiber.h"
 #include "runtime/loop.h"
 
-enum { STEPS_MAX = 4, KEY_MAX = 16 * 1024 };
+enum { STEPS_MAX = 4, KEY_MAX = 16 * 1024, KEY_SHORT = 256 };
 
 /* ------------------------------------------------------------------ keys */
 
@@ -36,7 +36,8 @@ cache_find_uri(const struct visit *v)
                         slice_is_present(query) ? "?" : "", SLICE_ARG(query));
 }
 
-/* Scheme, host, port, path and query, one after the other, without writing them anywhere. */
+/* Scheme, host, port, path and query, in one go where they are short: each hash costs its
+ * beginning and its end. */
 struct store_key
 cache_find_key(const struct visit *v, struct slice path, struct slice query)
 {
@@ -44,10 +45,25 @@ cache_find_key(const struct visit *v, struct slice path, struct slice query)
     const struct exchange *x = v->x;
     bool secure = slice_eq(x->scheme, SLICE("https"));
     uint16_t port = x->request.port ? x->request.port : secure ? 443 : 80;
-    uint8_t origin[4] = {secure, slice_is_present(query), (uint8_t) (port >> 8), (uint8_t) port};
-    struct store_key key = store_key_of(s, x->request.host.at, x->request.host.n);
+    struct origin {
+        uint32_t host_n, path_n;
+        uint16_t port;
+        uint8_t  secure, query;
+    } origin = {(uint32_t) x->request.host.n, (uint32_t) path.n, port, secure,
+                slice_is_present(query)};
+    struct store_key key;
+    char short_one[KEY_SHORT];
+    struct text t;
 
-    key = store_key_with(s, key, origin, sizeof(origin));
+    text_fixed(&t, short_one, sizeof(short_one));
+    text_put(&t, slice_of((const char *) &origin, sizeof(origin)));
+    text_put(&t, x->request.host);
+    text_put(&t, path);
+    text_put(&t, query);
+    if (!t.full)
+        return store_key_of(s, t.at, t.n);
+    key = store_key_of(s, x->request.host.at, x->request.host.n);
+    key = store_key_with(s, key, &origin, sizeof(origin));
     key = store_key_with(s, key, path.at, path.n);
     return query.n ? store_key_with(s, key, query.at, query.n) : key;
 }

@@ -24,7 +24,8 @@ struct form_head {
 struct forms {
     struct variants      variants;
     struct store        *store;
-    struct store_key     key;    /* of all forms of this response */
+    struct store_key     key;    /* of the response; with made_us, that of all its forms */
+    uint64_t             made_us;
     struct store_object *object; /* the response: lent by who serves it, or held */
     struct store_object *claim;  /* held: nobody else works on forms */
 };
@@ -38,7 +39,9 @@ forms_of(struct variants *v)
 static struct store_key
 key_of(const struct forms *f, struct slice coding)
 {
-    return store_key_with(f->store, f->key, coding.at, coding.n);
+    struct store_key key = store_key_with(f->store, f->key, &f->made_us, sizeof(f->made_us));
+
+    return store_key_with(f->store, key, coding.at, coding.n);
 }
 
 /* ------------------------------------------------------------------ bytes of an object, here */
@@ -124,7 +127,7 @@ static struct store_object *
 begin_form(struct forms *f, struct slice coding, unsigned effort, int64_t length)
 {
     struct form_head head = {effort};
-    struct store_facts facts = {.length = length};
+    struct store_facts facts = {.length = length, .fleeting = true};
     struct store_object *o = NULL, *fresh = NULL;
 
     switch (store_ask(f->store, key_of(f, coding), true, &o)) {
@@ -264,11 +267,35 @@ forms_plain(struct variants *held)
     return reader_begin(r, forms_of(held)->object);
 }
 
+/* The form that is there is not larger: it stays, and nobody tries again. */
+static bool
+stays(struct forms *f, struct slice coding, unsigned effort, size_t n)
+{
+    struct form_head head = {effort};
+    struct store_object *o = NULL, *fresh = NULL;
+    struct store_facts facts;
+    bool smaller = store_ask(f->store, key_of(f, coding), false, &o) == STORE_HIT &&
+                   store_is_complete(o) && (uint64_t) store_length(o) <= n;
+
+    if (smaller && store_refill(o, &fresh) == STORE_MISS) {
+        facts = (struct store_facts){.length = store_length(o)};
+        (void) store_renew(fresh, o, slice_of((const char *) &head, sizeof(head)), &facts);
+    }
+    if (fresh)
+        store_leave(fresh);
+    if (o)
+        store_leave(o);
+    return smaller;
+}
+
 static void
 forms_put(struct variants *held, struct slice coding, unsigned effort, struct slice bytes)
 {
-    struct store_object *o = begin_form(forms_of(held), coding, effort, (int64_t) bytes.n);
+    struct store_object *o;
 
+    if (stays(forms_of(held), coding, effort, bytes.n))
+        return;
+    o = begin_form(forms_of(held), coding, effort, (int64_t) bytes.n);
     if (!o)
         return;
     if (store_append(o, bytes) == OK)
@@ -293,14 +320,14 @@ struct variants *
 cache_forms(struct visit *v, struct store_object *o)
 {
     struct forms *f = arena_new(&v->x->arena, struct forms);
-    uint64_t made_us = store_made_us(o);
 
     if (!f)
         return NULL;
     f->variants.ops = &forms_ops;
     f->variants.hits = store_hits(o);
     f->store = v->c->store;
-    f->key = store_key_with(f->store, v->key, &made_us, sizeof(made_us));
+    f->key = v->key;
+    f->made_us = store_made_us(o);
     f->object = o;
     return &f->variants;
 }

@@ -23,12 +23,15 @@ struct shelf {
     struct store_object  *object;
     struct cache_filling *filling;
     struct cache_rest    *rest;
+    struct cache_pieces  *pieces;   /* NULL: the object has it all */
     const struct caching *c;
     const struct middleware *self;
     struct body           body;
     uint64_t              at, left;
+    uint64_t              first_bytes; /* of the piece in the object, if there are pieces */
     bool                  released; /* no more bodies will be opened */
     bool                  open;
+    bool                  outdated; /* the origin has another version of it by now */
 };
 
 static void
@@ -38,8 +41,8 @@ end(struct shelf *s)
         return;
     if (s->filling)
         cache_filling_end(s->filling);
-    if (s->rest)
-        cache_rest_end(s->rest);
+    if (s->pieces)
+        cache_pieces_end(s->pieces);
     store_leave(s->object);
 }
 
@@ -47,8 +50,10 @@ end(struct shelf *s)
 static enum err
 next_elsewhere(struct shelf *s, struct slice *chunk)
 {
-    if (s->filling)
-        return cache_filling_next(s->filling, chunk);
+    bool is_filling = s->filling && (!s->pieces || s->at < s->first_bytes);
+
+    if (is_filling)
+        return cache_filling_next(s->filling, s->at, chunk);
     if (!s->rest)
         s->rest = cache_rest(s->x, s->c, s->self, s->at);
     return s->rest ? cache_rest_next(s->rest, chunk) : ERR_RESET;
@@ -61,7 +66,9 @@ next_chunk(struct shelf *s, struct slice *chunk)
 
     if (s->rest)
         return cache_rest_next(s->rest, chunk);
-    e = store_read(s->object, s->at, loop_now_us() + s->x->timeouts->response_us, chunk);
+    e = s->pieces ? cache_pieces_next(s->pieces, s->at, chunk)
+                  : store_read(s->object, s->at,
+                               loop_now_us() + s->x->timeouts->response_us, chunk);
     return e == ERR_RESET ? next_elsewhere(s, chunk) : e;
 }
 
@@ -86,6 +93,8 @@ shelf_next(struct body *b, struct slice *chunk)
         s->left -= chunk->n;
     b->ended = s->left == 0;
     b->lasting = b->lasting && !s->rest;
+    if (s->pieces)
+        b->ready = cache_pieces_ready(s->pieces, s->at);
     return OK;
 }
 
@@ -94,8 +103,26 @@ shelf_close(struct body *b)
 {
     struct shelf *s = container_of(b, struct shelf, body);
 
+    /* It stands where this part ended: the next one begins elsewhere. */
+    if (s->rest)
+        cache_rest_end(take(&s->rest));
     s->open = false;
     end(s);
+}
+
+/* Here an answer can still be another one. */
+static bool
+open_pieces(struct shelf *s, uint64_t offset, uint64_t length)
+{
+    enum err e = cache_pieces_open(s->pieces, offset, offset + length);
+
+    if (e == ERR_RESET)
+        s->rest = cache_rest(s->x, s->c, s->self, offset);
+    if (e == OK || s->rest)
+        return true;
+    s->outdated = e == ERR_REFUSED;
+    exchange_fault(s->x, REASON_RESPONSE_INCOMPLETE, e, "a piece cannot be had from the origin");
+    return false;
 }
 
 static struct body *
@@ -105,12 +132,17 @@ shelf_open(struct representation *r, struct exchange *x, uint64_t offset, uint64
     struct shelf *s = container_of(r, struct shelf, representation);
 
     (void) x;
-    bool complete = store_is_complete(s->object);
-
+    if (s->pieces && !open_pieces(s, offset, length))
+        return NULL;
+    /* The end of something large: it comes directly rather than last. */
+    if (!s->pieces && cache_fill_is_far(s->object, offset, s->c->far_bytes))
+        s->rest = cache_rest(s->x, s->c, s->self, offset);
     s->body = (struct body){.ops = &ops,
                             .length = length == WHOLE ? BODY_LENGTH_UNKNOWN : (int64_t) length,
-                            .ready = complete,
-                            .lasting = complete};
+                            .ready = s->pieces ? cache_pieces_ready(s->pieces, offset)
+                                               : store_is_complete(s->object)};
+    /* Pieces are left when they have been read. */
+    s->body.lasting = !s->pieces && s->body.ready;
     s->at = offset;
     s->left = length;
     s->open = true;
@@ -170,7 +202,7 @@ note(struct visit *v, const struct kept *k, struct store_object *o)
     n->shared += v->told.collapsed;
     n->stale += v->told.hit && v->told.ttl_s < 0;
     if (v->told.hit || v->told.collapsed) {
-        int64_t length = store_length(o);
+        int64_t length = kept_length(o, k);
 
         n->saved_us += k->took_us;
         n->hit_bytes += length > 0 ? (uint64_t) length : 0;
@@ -225,34 +257,56 @@ set_validators(const struct fields *f, struct validators *v)
         v->has_modified = http_date_parse(fields_value(f, FIELD_DATE), now_s, &v->modified_s);
 }
 
-void
+static void
+refuse_answer(struct visit *v, struct store_object *o, struct cache_filling *filling)
+{
+    if (filling)
+        cache_filling_end(filling);
+    store_leave(o);
+    exchange_refuse(v->x, 503, REASON_OUT_OF_MEMORY, "an answer of the cache");
+}
+
+/* Its length is known. */
+static void
+answer(struct visit *v, struct shelf *s)
+{
+    struct exchange *x = v->x;
+
+    if (exchange_answer_compares(x))
+        set_validators(&x->response.fields, &s->representation.validators);
+    x->response.variants = s->pieces ? NULL : cache_forms(v, s->object);
+    exchange_answer(x, &s->representation);
+}
+
+bool
 cache_serve(struct visit *v, struct store_object *o, struct cache_filling *filling)
 {
     struct exchange *x = v->x;
     struct shelf *s = arena_new(&x->arena, struct shelf);
     const struct kept *k = kept_of(o);
-    int64_t length = store_length(o);
+    int64_t length = kept_length(o, k);
 
     if (!s || !set_head(v, k)) {
-        if (filling)
-            cache_filling_end(filling);
-        store_leave(o);
-        exchange_refuse(x, 503, REASON_OUT_OF_MEMORY, "an answer of the cache");
-        return;
+        refuse_answer(v, o, filling);
+        return true;
     }
     note(v, k, o);
     *s = (struct shelf){.x = x, .object = o, .filling = filling, .c = v->c, .self = v->self};
     s->representation.ops = &shelf_ops;
+    s->first_bytes = k->cut.piece_bytes;
+    if (k->cut.total && !(s->pieces = cache_pieces(v, o, &k->cut))) {
+        refuse_answer(v, o, filling);
+        return true;
+    }
     cache_serve_status(v);
     if (length >= 0) {
         s->representation.length = (uint64_t) length;
-        if (exchange_answer_compares(x))
-            set_validators(&x->response.fields, &s->representation.validators);
-        x->response.variants = cache_forms(v, o);
-        exchange_answer(x, &s->representation);
-        return;
+        answer(v, s);
+        /* The shelf lies in the exchange's arena. */
+        return !s->outdated;
     }
     if (x->request.method != METHOD_HEAD)
         x->response.body = shelf_open(&s->representation, x, 0, WHOLE);
     shelf_release(&s->representation);
+    return true;
 }

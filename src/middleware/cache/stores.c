@@ -3,9 +3,43 @@
  * there. */
 #include "middleware/cache/stores.h"
 
+#include "observe/log.h"
+#include "runtime/fiber.h"
 #include "store/store.h"
 
+#include <limits.h>
+
 #define TIB (INT64_C(1) << 40)
+
+static const struct option disk_options_table[] = {
+    {"folder", &option_string, offsetof(struct cache_disk, folder), .flags = OPTION_REQUIRED,
+     .doc = "Where the files are. It belongs to this store alone and to the user that the proxy "
+            "runs as, and is made if it can be."},
+    {"size", &option_bytes, offsetof(struct cache_disk, size_bytes), .preset = "10GiB",
+     .min = 16 * 1024 * 1024, .max = 64 * TIB,
+     .doc = "All that the files take; the oldest go when there is no more room."},
+    {NULL},
+};
+
+static bool
+check_disk(struct config_bind *b, void *object)
+{
+    struct cache_disk *disk = object;
+
+    if (disk->folder.n > 0 && disk->folder.at[0] == '/' && disk->folder.n < PATH_MAX / 2)
+        return true;
+    return config_bind_error(b, &disk->folder, "such as /var/cache/maitred",
+                             "the folder must be an absolute path");
+}
+
+static const struct option_object disk_object = {
+    .name = "cache_disk",
+    .doc = "A disk behind the memory: what has no room there, and what a restart finds again.",
+    .size = sizeof(struct cache_disk),
+    .options = disk_options_table,
+    .shorthand = "folder",
+    .check = check_disk,
+};
 
 static const struct option store_options_table[] = {
     {"name", &option_string, offsetof(struct cache_store, name), .flags = OPTION_KEY,
@@ -16,6 +50,8 @@ static const struct option store_options_table[] = {
     {"max_object", &option_bytes, offsetof(struct cache_store, object_bytes), .preset = "0",
      .max = TIB,
      .doc = "Larger responses are not kept; 0 is a quarter of the memory."},
+    {"disk", &option_objects, offsetof(struct cache_store, disk), .object = &disk_object,
+     .flags = OPTION_POINTER, .doc = "A disk behind the memory; without, what is kept is in memory only."},
     {NULL},
 };
 
@@ -29,12 +65,28 @@ const struct option_object cache_store_object = {
 };
 
 static void
+tell(bool trouble, const char *sentence)
+{
+    if (trouble)
+        log_warning("cache: %s", sentence);
+    else
+        log_info("cache: %s", sentence);
+}
+
+static void
 apply(const struct cache_store *s)
 {
     struct store_options options = {
         .memory_bytes = s->memory_bytes,
         .object_bytes = s->object_bytes ? s->object_bytes : s->memory_bytes / 4,
+        .tell = tell,
     };
+
+    /* Commands that only look have no fiber. */
+    if (s->disk && fiber_self()) {
+        options.folder = s->disk->folder;
+        options.disk_bytes = s->disk->size_bytes;
+    }
 
     /* Whoever uses it holds it already: where nobody does, nothing is there to bound. */
     store_drop(store_open(s->name, &options));

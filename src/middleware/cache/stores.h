@@ -7,9 +7,16 @@
 
 struct route_set;
 
+/* Where a store goes on behind its memory. */
+struct cache_disk {
+    struct slice folder;
+    uint64_t     size_bytes;
+};
+
 struct cache_store {
-    struct slice name;
-    uint64_t     memory_bytes, object_bytes;
+    struct slice       name;
+    uint64_t           memory_bytes, object_bytes;
+    struct cache_disk *disk; /* NULL: memory only */
 };
 
 extern const struct option_object cache_store_object; /* a struct cache_store */

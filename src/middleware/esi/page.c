@@ -84,7 +84,7 @@ can_read_at_once(const struct esi_page *p)
 static void
 read_and_build(struct esi_page *p)
 {
-    struct esi_builder b = {&p->parts, &p->open};
+    struct esi_builder b = {&p->parts, &p->open, 0};
     struct esi_event event;
 
     read_event(p, &event);
@@ -130,7 +130,7 @@ wait_reading(struct esi_page *p)
 static enum err
 read_through(struct esi_page *p, struct slice *chunk)
 {
-    struct esi_builder b = {&p->parts, &p->open};
+    struct esi_builder b = {&p->parts, &p->open, 0};
     struct esi_event event = {.kind = ESI_EVENT_NONE};
 
     while (!p->ended && event.kind == ESI_EVENT_NONE)
@@ -162,12 +162,18 @@ except(struct esi_page *p, struct esi_part *attempt)
 {
     struct slice source = text_slice(&attempt->except);
     struct esi_part *open = NULL;
-    struct esi_builder b = {&attempt->parts, &open};
+    struct esi_builder b = {&attempt->parts, &open, attempt->level + 1};
     struct esi_parser parser;
     struct esi_event event;
 
     attempt->excepted = true;
     esi_parts_drop(p, &attempt->parts);
+    if (b.level > ESI_EXCEPTS_MAX) {
+        exchange_fault(p->x, REASON_ESI_MALFORMED, ERR_MALFORMED,
+                       "too many excepts inside of each other");
+        esi_page_stop(p, ERR_MALFORMED);
+        return;
+    }
     esi_parser_init(&parser, p->x, &p->inlines);
     do {
         esi_parser_next(&parser, &source, &event);

@@ -148,6 +148,20 @@ push(struct esi_parser *p, enum esi_name name, bool live)
 
 /* ------------------------------------------------------------------ include */
 
+/* Values say what is asked for, not whom: "/$(QUERY_STRING{a})/b" without an a is no "//b", which
+ * would be the host b, and what begins with a value has no scheme. */
+static struct slice
+at_home(struct esi_parser *p, struct slice raw, struct slice expanded)
+{
+    if (slice_starts(raw, SLICE("//")) || slice_starts_nocase(raw, SLICE("http")))
+        return arena_copy(&p->scratch, expanded);
+    while (slice_starts(expanded, SLICE("//")))
+        expanded = slice_from(expanded, 1);
+    if (!slice_starts(raw, SLICE("$(")) || slice_starts(expanded, SLICE("/")))
+        return arena_copy(&p->scratch, expanded);
+    return arena_printf(&p->scratch, "./%.*s", SLICE_ARG(expanded));
+}
+
 /* Absent when it is not there, or too long (then p has failed). */
 static struct slice
 reference(struct esi_parser *p, const struct esi_tag *tag, struct slice name)
@@ -158,7 +172,7 @@ reference(struct esi_parser *p, const struct esi_tag *tag, struct slice name)
         return raw;
     p->expanded.n = 0;
     esi_expand(raw, ESI_URL, p->x, &p->scratch, &p->expanded);
-    copy = arena_copy(&p->scratch, text_slice(&p->expanded));
+    copy = at_home(p, raw, text_slice(&p->expanded));
     if (p->expanded.full || !slice_is_present(copy))
         fail(p, "the reference of an include is too long");
     return copy;

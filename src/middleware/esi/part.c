@@ -20,6 +20,7 @@ part_add(struct esi_page *p, struct esi_builder *b, enum esi_part_kind kind)
     list_init(&part->parts);
     text_init(&part->except, ESI_KEPT_MAX);
     part->outer = *b->open;
+    part->level = b->level;
     list_append(*b->open ? &(*b->open)->parts : b->list, &part->link);
     p->held += ESI_PART_COST;
     return part;

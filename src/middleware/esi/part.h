@@ -8,7 +8,10 @@
 
 #include "middleware/esi/esi.h"
 
-enum { ESI_PART_COST = 512 }; /* of memory, roughly, beside its bytes */
+enum {
+    ESI_PART_COST = 512,  /* of memory, roughly, beside its bytes */
+    ESI_EXCEPTS_MAX = 8,  /* inside of each other: they are settled by functions that call themselves */
+};
 
 enum esi_part_kind { ESI_PART_TEXT, ESI_PART_FRAGMENT, ESI_PART_TRY };
 
@@ -23,6 +26,7 @@ struct esi_part {
     struct text          except;   /* source */
     bool                 complete; /* its end was read */
     bool                 excepted; /* parts are those of `except` */
+    unsigned             level;    /* so many excepts it stands in */
     struct esi_part     *outer;    /* the attempt that it stands in */
 };
 
@@ -30,6 +34,7 @@ struct esi_part {
 struct esi_builder {
     struct list      *list;
     struct esi_part **open; /* of who builds; points at NULL outside of attempts */
+    unsigned          level;
 };
 
 void esi_part_drop(struct esi_page *p, struct esi_part *part);

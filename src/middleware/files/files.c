@@ -213,11 +213,12 @@ search(struct files_search *s)
 
 /* ------------------------------------------------------------------ answers */
 
+/* ENXIO, ENODEV: a socket, or a device that nobody drives. */
 static bool
 is_absence(int error)
 {
     return error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP ||
-           error == EXDEV;
+           error == EXDEV || error == ENXIO || error == ENODEV;
 }
 
 static void

@@ -237,3 +237,38 @@ def test_a_304_after_the_kept_one_was_purged(stage):
     gate.set()
     assert client.response().body == b"body"
     assert ask(proxy).body == b"body" and len(origin.requests) >= 3
+
+
+def test_a_304_when_there_is_no_memory_left(stage):
+    """What is kept is right, though its new head has no room: it is served, and nothing else happens."""
+    gate, full, begun = threading.Event(), threading.Event(), []
+
+    def answer(conn, request):
+        if request.get("if-none-match"):
+            begun.append(request.target)
+            full.wait(seconds(10))
+            conn.respond(304, [("Cache-Control", "no-cache"), ("ETag", '"1"'), ("X-Large", "x" * 15000)])
+        elif request.target == "/":
+            conn.respond(200, [("Cache-Control", "no-cache"), ("ETag", '"1"')], b"body")
+        else:
+            conn.send(encode("HTTP/1.1 200 OK", [MINUTE, ("Content-Length", "500000")], b"x" * 1000))
+            for at in range(1000, 499000, 1000):
+                conn.send(b"x" * 1000)
+            begun.append(request.target)
+            gate.wait(seconds(10))
+            conn.send(b"x" * 1000)
+
+    origin = stage.origin(serve_forever(answer))
+    proxy = stage.proxy(origin, use=[{"cache": {"store": "small"}}],
+                        stores={"small": {"memory": "1MiB", "max_object": "512KiB"}})
+    assert ask(proxy).body == b"body"
+    question = asking(stage, proxy)
+    eventually(lambda: begun, what="the question")
+    clients = [stage.use(Client(proxy.address)) for _ in range(4)]
+    for n, client in enumerate(clients):
+        client.request("GET", f"/{n}")
+    eventually(lambda: len(begun) == len(clients) + 1, what="the fetches")
+    full.set()
+    assert question.response().body == b"body"
+    gate.set()
+    assert all(c.response().body == b"x" * 500000 for c in clients)

@@ -286,7 +286,9 @@ renew(struct visit *v, const struct fields *kept)
     if (good) {
         struct store_facts facts = {store_length(v->found), a.tags, a.tags_n, cache_find_uri(v)};
 
-        good = store_renew(v->fresh, v->found, text_slice(&head), &facts) == OK;
+        /* Without memory for the new head, the old one is still right; the next one asks again. */
+        if (store_renew(v->fresh, v->found, text_slice(&head), &facts) != OK)
+            leave(&v->fresh);
     }
     text_free(&head);
     v->life = k.life;
@@ -376,7 +378,7 @@ static enum cache_fetched
 renewed(struct visit *v)
 {
     save_cookies(v);
-    if (store_is_complete(v->fresh)) {
+    if (v->fresh && store_is_complete(v->fresh)) {
         leave(&v->found);
         v->found = take(&v->fresh);
     }
@@ -389,8 +391,7 @@ renewed(struct visit *v)
 static enum cache_fetched
 excused(struct visit *v)
 {
-    store_decline(v->fresh);
-    leave(&v->fresh);
+    decline(v);
     exchange_drop_response(v->x);
     caching_counts(v->c)->excused++;
     return CACHE_FETCHED_EXCUSED;

@@ -146,7 +146,8 @@ disk_offer(struct tier *t, struct store_key key, struct store_object *o)
     if (d->state >= DISK_LOADING)
         forget(d, key, false);
     queued = d->state >= DISK_LOADING && !d->ending && d->queue_n < DISK_QUEUE &&
-             d->queue_bytes + bytes <= d->store->memory_bytes / DISK_QUEUE_SHARE;
+             (d->queue_n == 0 ||
+              d->queue_bytes + bytes <= d->store->memory_bytes / DISK_QUEUE_SHARE);
     if (queued) {
         store_hold(o);
         d->queue[(d->queue_at + d->queue_n++) % DISK_QUEUE] = o;

@@ -35,7 +35,7 @@
 enum {
     DISK_SEGMENTS_MAX = 4096,
     DISK_QUEUE = 4096,   /* objects that wait to be written */
-    DISK_QUEUE_SHARE = 8, /* and of the memory, they hold at most one part in so many */
+    DISK_QUEUE_SHARE = 8, /* and of the memory, several hold at most one part in so many */
     DISK_BATCH = 512,    /* objects in one buffer */
     DISK_BUFFER = 1024 * 1024,
     DISK_EARLY = 4096,

@@ -32,7 +32,9 @@ def store(folder, size="64MiB", memory="8MiB"):
 
 
 def start(stage, pages, folder, **more):
-    return stage.proxy(pages.origin, use=[{"cache": {"purge": ["127.0.0.0/8"]}}], stores=store(folder, **more))
+    # Ports differ from proxy to proxy, and would be part of the key.
+    options = {"purge": ["127.0.0.0/8"], "key": "${path}"}
+    return stage.proxy(pages.origin, use=[{"cache": options}], stores=store(folder, **more))
 
 
 def body_of(path, n=3000):

@@ -28,8 +28,8 @@ import report  # noqa: E402
 import scenarios  # noqa: E402
 
 SHOWN = ('cpu_us', 'mib_us', 'rps', 'per_s_left', 'server_conns', 'proxy_util', 'load_util', 'p50', 'p99', 'per_conn',
-         'start_s', 'pss_kb', 'lost', 'reloads', 'noise', 'resumed', 'failed', 'bad_status', 'socket_errors', 'origin_requests',
-         'answer_us', 'work_us', 'sweep_us', 'took_us', 'of_budget', 'wire')
+         'start_s', 'pss_kb', 'lost', 'reloads', 'noise', 'resumed', 'failed', 'bad_status', 'socket_errors',
+         'origin_requests', 'answer_us', 'work_us', 'sweep_us', 'took_us', 'of_budget', 'wire')
 
 
 class Session:

@@ -151,7 +151,8 @@ def nginx_https(c):
 
 
 # On a file system in memory (dir is on one), and no look-up of files that are open already.
-NGINX_CACHE = '''  proxy_cache_path {dir}/cache levels=1:2 keys_zone=c:32m max_size={cache}m inactive=1h use_temp_path=off;
+NGINX_CACHE = '''  proxy_cache_path {dir}/cache levels=1:2 keys_zone=c:32m max_size={cache}m inactive=1h
+    use_temp_path=off;
   open_file_cache max=10000 inactive=60s;
   proxy_cache c;
   proxy_cache_lock on;
@@ -286,8 +287,8 @@ def trafficserver(c):
     folders = ('prefix', 'exec_prefix', 'bindir', 'sbindir', 'sysconfdir', 'datadir', 'includedir', 'libdir',
                'libexecdir', 'localstatedir', 'runtimedir', 'logdir', 'cachedir')
     files = {name: '' for name in ('plugin.config', 'cache.config', 'hosting.config', 'volume.config', 'parent.config',
-                                   'socks.config', 'splitdns.config', 'ssl_multicert.config', 'logging.yaml', 'sni.yaml',
-                                   'strategies.yaml')}
+                                   'socks.config', 'splitdns.config', 'ssl_multicert.config', 'logging.yaml',
+                                   'sni.yaml', 'strategies.yaml')}
     files.update({'records.config': lines, 'remap.config': f'map / http://127.0.0.1:{c.origin}/\n',
                   'runroot.yaml': ''.join(f'{name}: {c.dir}\n' for name in folders),
                   'storage.config': f'{c.dir} {c.cache}M\n',

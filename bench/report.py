@@ -58,8 +58,10 @@ HTTPS = [
      {'own': ('servers-http1', None, 'HTTP/1')}),
 ]
 CACHE = [
-    ('hit', 'hit-1k-16', 'cache hit, 1 KiB, 16 connections', {'nginx': 0.6, 'haproxy': 0.7, 'varnish': 0.35, 'ats': None}),
-    ('hit', 'hit-1k-64', 'cache hit, 1 KiB, 64 connections', {'nginx': 0.6, 'haproxy': 0.7, 'varnish': 0.35, 'ats': None}),
+    ('hit', 'hit-1k-16', 'cache hit, 1 KiB, 16 connections',
+     {'nginx': 0.6, 'haproxy': 0.7, 'varnish': 0.35, 'ats': None}),
+    ('hit', 'hit-1k-64', 'cache hit, 1 KiB, 64 connections',
+     {'nginx': 0.6, 'haproxy': 0.7, 'varnish': 0.35, 'ats': None}),
     ('hit', 'hit-64k-16', 'cache hit, 64 KiB, 16 connections',
      {'nginx': 0.8, 'haproxy': None, 'varnish': None, 'ats': None}),
     ('hit', 'hit-64k-64', 'cache hit, 64 KiB, 64 connections',
@@ -97,7 +99,8 @@ PARTS = (CLEAR, HTTPS, CACHE, COMPRESSION, BUFFERING)
 ROWS = [row for part in PARTS for row in part]
 KEYS = list(dict.fromkeys([*(row[0] for row in ROWS), 'hit-ratio']))
 SHOWN = {'bytes': lambda v: f'{v:,.0f} bytes', 's': lambda v: f'{v:.3f} s', 'MiB': lambda v: f'{v / 1024:.1f} MiB',
-         'requests': lambda v: f'{v:.0f}', 'x': lambda v: f'{v:.3f}', 'conns': lambda v: f'{v:.0f}', '1/s': lambda v: f'{v:,.0f}/s',
+         'requests': lambda v: f'{v:.0f}', 'x': lambda v: f'{v:.3f}', 'conns': lambda v: f'{v:.0f}',
+         '1/s': lambda v: f'{v:,.0f}/s',
          'us': lambda v: f'{v:.2f} us' if v < 100 else f'{v:.0f} us', 'p99': lambda v: f'{v:,.0f} us'}
 
 

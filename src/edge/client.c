@@ -460,26 +460,6 @@ listener_find(struct edge *e, const union address *address)
     return NULL;
 }
 
-static struct listener *
-listener_new(struct edge *e, const struct listener_config *config, int fd)
-{
-    struct listener *l = calloc(1, sizeof(*l));
-
-    if (!l) {
-        close(fd);
-        return NULL;
-    }
-    l->edge = e;
-    l->address = config->address;
-    l->refs = 1;
-    l->acceptor.on_accept = on_accept;
-    l->acceptor.on_trouble = on_trouble;
-    l->acceptor.on_stopped = on_stopped;
-    list_append(&e->listeners, &l->link);
-    (void) acceptor_start(&l->acceptor, fd);
-    return l;
-}
-
 static void
 listener_configure(struct listener *l, const struct listener_config *config)
 {
@@ -488,6 +468,43 @@ listener_configure(struct listener *l, const struct listener_config *config)
     memcpy(l->name_text, config->name.at, n);
     l->name = slice_of(l->name_text, n);
     l->config = config;
+}
+
+static void
+listener_new(struct edge *e, const struct listener_config *config, int fd)
+{
+    struct listener *l = calloc(1, sizeof(*l));
+
+    if (!l) {
+        close(fd);
+        return;
+    }
+    l->edge = e;
+    l->address = config->address;
+    l->refs = 1;
+    l->acceptor.on_accept = on_accept;
+    l->acceptor.on_trouble = on_trouble;
+    l->acceptor.on_stopped = on_stopped;
+    list_append(&e->listeners, &l->link);
+    listener_configure(l, config);
+    (void) acceptor_start(&l->acceptor, fd);
+}
+
+/* An address may have several sockets.  False: it has none. */
+static bool
+configure_all(struct edge *e, const struct listener_config *config)
+{
+    bool found = false;
+
+    list_each (link, &e->listeners) {
+        struct listener *l = list_entry(link, struct listener, link);
+
+        if (l->acceptor.stopped || !address_eq(&l->address, &config->address))
+            continue;
+        listener_configure(l, config);
+        found = true;
+    }
+    return found;
 }
 
 /* Listeners that the snapshot does not have stop; their connections go on under the options of the
@@ -522,16 +539,23 @@ edge_use(struct edge *e, struct snapshot *s, const int *fds)
         edge_flush_logs(e);
     e->use = use;
     for (size_t i = 0; i < s->listeners.n; i++) {
-        struct listener *l = listener_find(e, &configs[i].address);
-
-        if (!l && fds[i] >= 0)
-            l = listener_new(e, &configs[i], fds[i]);
-        if (l)
-            listener_configure(l, &configs[i]);
+        if (!configure_all(e, &configs[i]) && fds[i] >= 0)
+            listener_new(e, &configs[i], fds[i]);
     }
     stop_others(e, configs, s->listeners.n);
     if (old)
         use_release(old);
+}
+
+void
+edge_listen(struct edge *e, const union address *address, int fd)
+{
+    struct listener *l = listener_find(e, address);
+
+    if (l)
+        listener_new(e, l->config, fd);
+    else
+        close(fd);
 }
 
 void
@@ -563,12 +587,19 @@ edge_new(unsigned worker, uint64_t max_connections)
 }
 
 void
-edge_drain(struct edge *e)
+edge_retire(struct edge *e)
 {
-    e->draining = true;
+    e->draining = e->retiring = true;
     list_each (link, &e->listeners)
         acceptor_stop(&list_entry(link, struct listener, link)->acceptor);
     h2_drain_all(e);
+}
+
+void
+edge_drain(struct edge *e)
+{
+    edge_retire(e);
+    e->retiring = false;
     list_each (link, &e->parked)
         close_politely(list_entry(link, struct client_conn, link));
 }

@@ -39,6 +39,7 @@ struct edge {
     uint64_t             serial;
     int                  spare_fd; /* closed to accept and refuse when descriptors are used up */
     bool                 draining;
+    bool                 retiring; /* draining, but whoever is idle may ask once more */
     uint64_t             date_second;
     char                 date[32]; /* of that second */
 };

@@ -77,6 +77,13 @@ struct edge *edge_new(unsigned worker, uint64_t max_connections);
 void edge_use(struct edge *e, struct snapshot *s, const int *fds);
 /* Hands what was logged to the writer: once a second, and at the end. */
 void edge_flush_logs(struct edge *e);
+/* One more listening descriptor of that address, which the edge takes over: after an upgrade there
+ * may be more sockets than workers, and each has its share of the connections. */
+void edge_listen(struct edge *e, const union address *address, int fd);
+/* Another process serves from now on: no new connections.  Those that there are have one more
+ * answer each, which says that it is the last, so that nobody's request meets a connection that
+ * closes. */
+void edge_retire(struct edge *e);
 /* No new connections; parked ones close; those in an exchange close after it. */
 void edge_drain(struct edge *e);
 /* After draining: nothing is left.  Any thread. */

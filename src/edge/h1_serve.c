@@ -250,7 +250,7 @@ serve_one(struct client_conn *c)
 static void
 park(struct client_conn *c, bool ended)
 {
-    if (ended || client_edge(c)->draining) {
+    if (ended || (client_edge(c)->draining && !client_edge(c)->retiring)) {
         client_close(c, false);
         return;
     }

@@ -63,7 +63,7 @@ client_greet(void *arg)
     bool ended = false;
 
     c->fiber = fiber_self();
-    if (!tls || client_edge(c)->draining) {
+    if (!tls || (client_edge(c)->draining && !client_edge(c)->retiring)) {
         client_close(c, false); /* a reload has turned TLS off meanwhile */
         return;
     }

@@ -12,6 +12,7 @@ struct memory {
     struct slice          bytes;
     unsigned              opened, released;
     bool                  refuses; /* open() fails */
+    bool                  lasting; /* as its sources say */
     uint64_t              missing; /* bytes that its sources leave out at the end */
 };
 
@@ -21,11 +22,15 @@ static struct exchange *x;
 static struct body *
 memory_open(struct representation *r, struct exchange *of, uint64_t offset, uint64_t length)
 {
+    struct body *b;
+
     CHECK(r == &m.base && offset + length <= m.bytes.n && length > 0);
     m.opened++;
     if (m.refuses)
         return NULL;
-    return body_from_slice(&of->arena, slice_of(m.bytes.at + offset, length - m.missing));
+    b = body_from_slice(&of->arena, slice_of(m.bytes.at + offset, length - m.missing));
+    b->lasting = m.lasting;
+    return b;
 }
 
 static void
@@ -84,6 +89,28 @@ TEST(the_whole)
     EXPECT_STR(testing_pull(x, x->response.body), "0123456789");
     EXPECT_EQ(m.released, 0);
     EXPECT(done());
+}
+
+TEST(only_conditions_and_ranges_need_validators)
+{
+    asked("GET", "Accept", "*/*");
+    EXPECT(!exchange_answer_compares(x));
+    asked("GET", "If-None-Match", "\"two\"");
+    EXPECT(exchange_answer_compares(x));
+    asked("GET", "Range", "bytes=1-2");
+    EXPECT(exchange_answer_compares(x));
+}
+
+/* Who sends may gather its chunks only if the source says that they stay. */
+TEST(a_body_lasts_as_its_source_does)
+{
+    begin_with(SLICE("0123456789"));
+    m.lasting = true;
+    x = testing_exchange("GET", "http://example.com/", NULL, NULL, NULL);
+    answer(200);
+    EXPECT(x->response.body->lasting);
+    asked("GET", "Accept", "*/*");
+    EXPECT(!x->response.body->lasting);
 }
 
 TEST(an_end_that_is_known_is_said)

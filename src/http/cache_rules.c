@@ -42,12 +42,33 @@ is_understood(unsigned status)
     return !slice_eq(status_phrase(status), SLICE("Unknown"));
 }
 
+/* What came of one request's conditions, ranges, size or speed says nothing to others. */
+static bool
+is_about_request(unsigned status)
+{
+    switch (status) {
+    case 304:
+    case 408:
+    case 412:
+    case 416:
+    case 417:
+    case 421:
+    case 425:
+    case 426:
+    case 429:
+    case 431:
+        return true;
+    default: /* a number from the network, no enum */
+        return false;
+    }
+}
+
 static enum cache_refusal
 method_and_status(const struct cache_rules *rules, const struct cache_pair *pair)
 {
     if (pair->method != METHOD_GET)
         return CACHE_REFUSED_METHOD;
-    if (pair->status < 200 || pair->status > 599 || pair->status == 304)
+    if (pair->status < 200 || pair->status > 599 || is_about_request(pair->status))
         return CACHE_REFUSED_STATUS;
     if (pair->status == 206 && !rules->partial)
         return CACHE_REFUSED_PARTIAL;
@@ -75,21 +96,22 @@ directives(const struct cache_rules *rules, const struct cache_pair *pair)
 static bool
 has_unkeyed(const struct fields *request)
 {
+    /* Each stands for all names that begin so; those of X-Forwarded- that we set have ids. */
     static const struct slice names[] = {
-        SLICE_INIT("X-HTTP-Method-Override"), SLICE_INIT("X-HTTP-Method"),
-        SLICE_INIT("X-Method-Override"),      SLICE_INIT("X-Original-URL"),
-        SLICE_INIT("X-Rewrite-URL"),          SLICE_INIT("X-Original-Host"),
-        SLICE_INIT("X-Host"),                 SLICE_INIT("X-Forwarded-Server"),
-        SLICE_INIT("X-Forwarded-Scheme"),
+        SLICE_INIT("X-HTTP-"),       SLICE_INIT("X-Method-Override"),
+        SLICE_INIT("X-Original-"),   SLICE_INIT("X-Rewrite-"),
+        SLICE_INIT("X-Host"),        SLICE_INIT("X-Forwarded-"),
+        SLICE_INIT("X-Url-Scheme"),  SLICE_INIT("X-Middleware-"),
+        SLICE_INIT("X-Invoke-"),     SLICE_INIT("Front-End-Https"),
     };
 
     for (size_t i = 0; i < request->n; i++) {
         const struct field *f = &request->at[i];
 
-        if (f->id != FIELD_OTHER || f->name.n < 6 || ascii_lower(f->name.at[0]) != 'x')
+        if (f->id != FIELD_OTHER || f->name.n < 6 || !strchr("xf", ascii_lower(f->name.at[0])))
             continue;
         for (size_t k = 0; k < sizeof(names) / sizeof(*names); k++)
-            if (slice_eq_nocase(f->name, names[k]))
+            if (slice_starts_nocase(f->name, names[k]))
                 return true;
     }
     return false;

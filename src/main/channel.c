@@ -3,10 +3,10 @@
 #include "main/channel.h"
 
 #include "main/files.h"
-#include "runtime/sock.h"
+#include "main/handover.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------ messages with descriptors */
@@ -57,17 +57,37 @@ receive_with(int channel, struct channel_reply *reply, int *fds)
 
 /* ------------------------------------------------------------------ worker's end */
 
+/* The reply, with descriptors in fds; its error may be EPIPE. */
+static struct channel_reply
+exchange_messages(int channel, const struct channel_request *request, int *fds)
+{
+    struct channel_reply reply = {.error = EPIPE};
+
+    if (send(channel, request, sizeof(*request), MSG_NOSIGNAL) != (ssize_t) sizeof(*request) ||
+        receive_with(channel, &reply, fds) != (ssize_t) sizeof(reply))
+        reply = (struct channel_reply){.error = EPIPE};
+    return reply;
+}
+
 int
-channel_listen(int channel, const union address *address, int backlog, unsigned n, int *fds)
+channel_listen(int channel, const union address *address, int backlog, unsigned n,
+               int fds[SOCKETS_MAX], unsigned *found)
 {
     struct channel_request request = {
         .kind = CHANNEL_LISTEN, .address = *address, .backlog = backlog, .n = n};
-    struct channel_reply reply;
+    struct channel_reply reply = exchange_messages(channel, &request, fds);
 
-    if (send(channel, &request, sizeof(request), MSG_NOSIGNAL) != (ssize_t) sizeof(request) ||
-        receive_with(channel, &reply, fds) != (ssize_t) sizeof(reply))
-        return EPIPE;
+    *found = reply.n;
     return reply.error;
+}
+
+void
+channel_recall(int channel, struct tls_tickets *tickets)
+{
+    struct channel_request request = {.kind = CHANNEL_RECALL};
+    int none[CHANNEL_FDS_MAX];
+
+    *tickets = exchange_messages(channel, &request, none).tickets;
 }
 
 /* About a path; 0, with descriptors in fds, or an errno. */
@@ -75,16 +95,12 @@ static int
 ask(int channel, enum channel_kind kind, const char *path, int *fds)
 {
     struct channel_request request = {.kind = kind};
-    struct channel_reply reply;
     size_t n = strlen(path);
 
     if (n >= sizeof(request.path))
         return ENAMETOOLONG;
     memcpy(request.path, path, n);
-    if (send(channel, &request, sizeof(request), MSG_NOSIGNAL) != (ssize_t) sizeof(request) ||
-        receive_with(channel, &reply, fds) != (ssize_t) sizeof(reply))
-        return EPIPE;
-    return reply.error;
+    return exchange_messages(channel, &request, fds).error;
 }
 
 int
@@ -108,109 +124,34 @@ channel_folder(int channel, const char *path, int fds[2])
 }
 
 void
-channel_tell(int channel, enum channel_kind kind, const union address *address)
+channel_tell(int channel, enum channel_kind kind, const union address *address, const char *text)
 {
     struct channel_request request = {.kind = kind};
 
     if (address)
         request.address = *address;
+    if (text)
+        snprintf(request.path, sizeof(request.path), "%s", text);
+    (void) !send(channel, &request, sizeof(request), MSG_NOSIGNAL);
+}
+
+void
+channel_keep_tickets(int channel, const struct tls_tickets *tickets)
+{
+    struct channel_request request = {.kind = CHANNEL_TICKETS, .tickets = *tickets};
+
     (void) !send(channel, &request, sizeof(request), MSG_NOSIGNAL);
 }
 
 /* ------------------------------------------------------------------ supervisor's end */
 
-struct kept {
-    struct kept  *next;
-    union address address;
-    unsigned      n;
-    int           fds[CHANNEL_FDS_MAX];
-};
-
-static struct kept *first;
-
-static void
-close_kept(struct kept *k)
-{
-    for (unsigned i = 0; i < k->n; i++)
-        close(k->fds[i]);
-    if (k->address.any.sa_family == AF_UNIX)
-        unlink(k->address.un.sun_path);
-    free(k);
-}
-
-/* One socket for each worker, so that the kernel spreads connections (SO_REUSEPORT); a Unix address
- * has one socket, which all share. */
-static int
-open_all(struct kept *k, const struct channel_request *request)
-{
-    bool shared = request->address.any.sa_family == AF_UNIX;
-
-    /* SO_REUSEPORT would share the address with a stranger of the same user without a word. */
-    if (!shared) {
-        int alone = sock_listen(&request->address, 1, false);
-
-        if (alone < 0)
-            return -alone;
-        close(alone);
-    }
-    while (k->n < request->n) {
-        int fd = shared && k->n ? dup(k->fds[0])
-                                : sock_listen(&request->address, request->backlog, !shared);
-
-        if (fd < 0)
-            return shared && k->n ? errno : -fd;
-        k->fds[k->n++] = fd;
-    }
-    return 0;
-}
-
-static int
-listen_on(const struct channel_request *request, struct kept **found)
-{
-    struct kept *k;
-    int error;
-
-    for (k = first; k; k = k->next)
-        if (address_eq(&k->address, &request->address)) {
-            *found = k;
-            return 0;
-        }
-    k = calloc(1, sizeof(*k));
-    if (!k)
-        return ENOMEM;
-    k->address = request->address;
-    error = open_all(k, request);
-    if (error) {
-        k->address.any.sa_family = AF_UNSPEC; /* not ours to unlink */
-        close_kept(k);
-        return error;
-    }
-    k->next = first;
-    first = *found = k;
-    return 0;
-}
-
-static void
-forget(const union address *address)
-{
-    for (struct kept **link = &first; *link; link = &(*link)->next)
-        if (address_eq(&(*link)->address, address)) {
-            struct kept *k = *link;
-
-            *link = k->next;
-            close_kept(k);
-            return;
-        }
-}
-
 static bool
-serve_file(int channel, char *path)
+serve_file(int channel, const char *path)
 {
     struct channel_reply reply = {0};
     int fd;
     bool sent;
 
-    path[CHANNEL_PATH_MAX - 1] = '\0';
     fd = files_open(path);
     if (fd < 0)
         reply.error = -fd;
@@ -223,13 +164,12 @@ serve_file(int channel, char *path)
 }
 
 static bool
-serve_folder(int channel, char *path)
+serve_folder(int channel, const char *path)
 {
     struct channel_reply reply = {0};
     int fds[2];
     bool sent;
 
-    path[CHANNEL_PATH_MAX - 1] = '\0';
     reply.error = files_open_folder(path, fds);
     reply.n = reply.error ? 0 : 2;
     sent = send_with(channel, &reply, fds) > 0;
@@ -238,40 +178,53 @@ serve_folder(int channel, char *path)
     return sent;
 }
 
-bool
-channel_serve(int channel, bool *ready)
+static bool
+serve_sockets(int channel, const struct channel_request *request)
 {
-    struct channel_request request;
     struct channel_reply reply = {0};
-    struct kept *k = NULL;
-    ssize_t n = recv(channel, &request, sizeof(request), 0);
+    int fds[SOCKETS_MAX];
 
-    if (n != (ssize_t) sizeof(request) || request.n > CHANNEL_FDS_MAX)
-        return n < 0 && errno == EINTR;
-    switch (request.kind) {
-    case CHANNEL_LISTEN:
-        reply.error = listen_on(&request, &k);
-        reply.n = k ? k->n : 0;
-        return send_with(channel, &reply, k ? k->fds : NULL) > 0;
-    case CHANNEL_READ: return serve_file(channel, request.path);
-    case CHANNEL_FOLDER: return serve_folder(channel, request.path);
-    case CHANNEL_LOADED: files_keep(); return true;
-    case CHANNEL_FORGET: forget(&request.address); return true;
-    case CHANNEL_READY:
-        files_restrict();
-        *ready = true;
-        return true;
-    }
-    return false;
+    reply.error =
+        sockets_listen(&request->address, request->backlog, request->n, fds, &reply.n);
+    return send_with(channel, &reply, fds) > 0;
 }
 
-void
-channel_close_all(void)
+static bool
+serve_tickets(int channel, const struct channel_news *news)
 {
-    while (first) {
-        struct kept *k = first;
+    struct channel_reply reply = {.tickets = news->tickets};
 
-        first = k->next;
-        close_kept(k);
+    return send_with(channel, &reply, NULL) > 0;
+}
+
+static void
+on_ready(struct channel_news *news, const char *status)
+{
+    files_restrict();
+    news->ready = true;
+    snprintf(news->status, sizeof(news->status), "%.*s", (int) sizeof(news->status) - 1, status);
+}
+
+bool
+channel_serve(int channel, struct channel_news *news)
+{
+    struct channel_request request;
+    ssize_t n = recv(channel, &request, sizeof(request), 0);
+
+    if (n != (ssize_t) sizeof(request))
+        return n < 0 && errno == EINTR;
+    request.path[CHANNEL_PATH_MAX - 1] = '\0';
+    switch (request.kind) {
+    case CHANNEL_LISTEN: return serve_sockets(channel, &request);
+    case CHANNEL_READ: return serve_file(channel, request.path);
+    case CHANNEL_FOLDER: return serve_folder(channel, request.path);
+    case CHANNEL_RECALL: return serve_tickets(channel, news);
+    case CHANNEL_FORGET: handover_drop(&request.address); return true;
+    case CHANNEL_LOADED: files_keep(); return news->loaded = true;
+    case CHANNEL_REFUSED: return news->refused = true;
+    case CHANNEL_TICKETS: news->tickets = request.tickets; return true;
+    case CHANNEL_READY: on_ready(news, request.path); return true;
+    case CHANNEL_ALIVE: return news->alive = true;
     }
+    return false;
 }

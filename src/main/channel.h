@@ -9,16 +9,23 @@
 #define MAIN_CHANNEL_H
 
 #include "base/address.h"
+#include "main/sockets.h"
+#include "tls/tls.h"
 
 #include <stdint.h>
 
 enum channel_kind {
-    CHANNEL_LISTEN, /* -> descriptors of the address, n of them, made when there are none yet */
-    CHANNEL_FORGET, /* the address is not listened on any more; no answer */
+    CHANNEL_LISTEN, /* -> descriptors of the address, at least n of them, see sockets_listen() */
     CHANNEL_READ,   /* -> a descriptor of the file, for reading */
     CHANNEL_FOLDER, /* -> two descriptors, see files_open_folder() */
-    CHANNEL_LOADED, /* what was read since the last time is the configuration in force; no answer */
-    CHANNEL_READY,  /* serving; no answer */
+    CHANNEL_RECALL, /* -> the keys of tickets that were told last */
+    /* These have no answer: */
+    CHANNEL_FORGET,  /* the address is not listened on any more */
+    CHANNEL_LOADED,  /* what was read since the last time is the configuration in force */
+    CHANNEL_REFUSED, /* the configuration has errors, and that in force stays */
+    CHANNEL_TICKETS, /* the keys of tickets */
+    CHANNEL_READY,   /* serving; path says what */
+    CHANNEL_ALIVE,   /* all workers have come back to their loops just now */
 };
 
 enum { CHANNEL_PATH_MAX = 4096 };
@@ -28,27 +35,40 @@ struct channel_request {
     union address     address;
     int               backlog;
     unsigned          n;
-    char              path[CHANNEL_PATH_MAX]; /* CHANNEL_READ, _FOLDER; ends with a zero byte */
+    struct tls_tickets tickets;
+    char              path[CHANNEL_PATH_MAX]; /* ends with a zero byte */
 };
 
 struct channel_reply {
-    int      error; /* errno; 0: n descriptors come with it */
-    unsigned n;
+    int                error; /* errno; 0: n descriptors come with it */
+    unsigned           n;
+    struct tls_tickets tickets;
 };
 
-enum { CHANNEL_FDS_MAX = 128 };
+enum { CHANNEL_FDS_MAX = SOCKETS_MAX };
 
-/* Worker: asks and waits. 0, with n descriptors in fds; or an errno. */
-int channel_listen(int channel, const union address *address, int backlog, unsigned n, int *fds);
+/* What a worker process has told its supervisor, who takes note and clears it. */
+struct channel_news {
+    bool               ready, loaded, refused, alive;
+    char               status[256]; /* what it serves, once it is ready */
+    struct tls_tickets tickets;     /* stays: for the next worker */
+};
+
+/* Worker: asks and waits. 0, with *found descriptors in fds, n or more; or an errno. */
+int channel_listen(int channel, const union address *address, int backlog, unsigned n,
+                   int fds[SOCKETS_MAX], unsigned *found);
 /* The file's descriptor, or -errno. */
 int channel_read(int channel, const char *path);
 /* 0, with two descriptors in fds, see files_open_folder(); or an errno. */
 int channel_folder(int channel, const char *path, int fds[2]);
-void channel_tell(int channel, enum channel_kind kind, const union address *address);
+/* Keys of tickets that an earlier process had; generation 0 when there are none. */
+void channel_recall(int channel, struct tls_tickets *tickets);
+/* One of those without an answer; address and text may be NULL. */
+void channel_tell(int channel, enum channel_kind kind, const union address *address,
+                  const char *text);
+void channel_keep_tickets(int channel, const struct tls_tickets *tickets);
 
-/* Supervisor: answers one request.  False: the worker is gone.  *ready is set by CHANNEL_READY. */
-bool channel_serve(int channel, bool *ready);
-/* Closes all listening sockets and removes those of Unix addresses. */
-void channel_close_all(void);
+/* Supervisor: answers one request.  False: the worker is gone. */
+bool channel_serve(int channel, struct channel_news *news);
 
 #endif

@@ -7,10 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* The value of an option that takes one: "--name VALUE" or "--name=VALUE"; moves *i. NULL: not this
- * option. */
-static const char *
-value_of(const char *name, int argc, char **argv, int *i, bool *missing)
+const char *
+command_value(const char *name, int argc, char **argv, int *i, bool *missing)
 {
     size_t n = strlen(name);
 
@@ -53,15 +51,21 @@ take_common(const struct command *self, int argc, char **argv, int *i, struct ru
     bool missing = false;
     const char *v;
 
-    if ((v = value_of("--io", argc, argv, i, &missing)))
+    if ((v = command_value("--io", argc, argv, i, &missing)))
         return take_io(v, options) ? 0 : command_usage(self, "--io takes epoll or auto");
     if (missing)
         return command_usage(self, "--io needs a value");
-    if ((v = value_of("--workers", argc, argv, i, &missing)))
+    if ((v = command_value("--workers", argc, argv, i, &missing)))
         return take_workers(v, options)
                    ? 0
                    : command_usage(self, "--workers takes a number from 1 to 127");
-    return missing ? command_usage(self, "--workers needs a value") : 1;
+    if (missing)
+        return command_usage(self, "--workers needs a value");
+    if ((v = command_value("--pid-file", argc, argv, i, &missing)))
+        return (options->pid_file = v) ? 0 : 1;
+    if (!missing && (v = command_value("--control", argc, argv, i, &missing)))
+        return (options->control = v) ? 0 : 1;
+    return missing ? command_usage(self, "--pid-file and --control need a value") : 1;
 }
 
 int
@@ -71,11 +75,11 @@ command_run(const struct command *self, int argc, char **argv)
 
     for (int i = 0; i < argc; i++) {
         bool missing = false;
-        const char *v = value_of("-c", argc, argv, &i, &missing);
+        const char *v = command_value("-c", argc, argv, &i, &missing);
         int common;
 
         if (!v && !missing)
-            v = value_of("--config", argc, argv, &i, &missing);
+            v = command_value("--config", argc, argv, &i, &missing);
         if (v) {
             options.source.path = v;
             continue;
@@ -121,11 +125,11 @@ command_proxy(const struct command *self, int argc, char **argv)
         bool missing = false;
         int common;
 
-        if ((v = value_of("--from", argc, argv, &i, &missing))) {
+        if ((v = command_value("--from", argc, argv, &i, &missing))) {
             from = v;
             continue;
         }
-        if (!missing && (v = value_of("--to", argc, argv, &i, &missing))) {
+        if (!missing && (v = command_value("--to", argc, argv, &i, &missing))) {
             to = v;
             continue;
         }
@@ -188,7 +192,7 @@ command_demo(const struct command *self, int argc, char **argv)
         bool missing = false;
         int common;
 
-        if ((v = value_of("--from", argc, argv, &i, &missing))) {
+        if ((v = command_value("--from", argc, argv, &i, &missing))) {
             from = v;
             continue;
         }

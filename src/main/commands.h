@@ -22,6 +22,10 @@ int command_usage(const struct command *c, const char *wrong);
 /* The same for an argument that nobody knows. */
 int command_unknown(const struct command *c, const char *argument);
 
+/* The value of an option that takes one: "--name VALUE" or "--name=VALUE"; moves *i.  NULL: it is
+ * not this option, or *missing. */
+const char *command_value(const char *name, int argc, char **argv, int *i, bool *missing);
+
 struct app;
 struct text;
 
@@ -39,6 +43,7 @@ int command_explain(const struct command *self, int argc, char **argv);
 int command_trust(const struct command *self, int argc, char **argv);
 int command_schema(const struct command *self, int argc, char **argv);
 int command_reference(const struct command *self, int argc, char **argv);
+int command_upgrade(const struct command *self, int argc, char **argv);
 int command_version(const struct command *self, int argc, char **argv);
 
 #endif

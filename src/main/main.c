@@ -11,7 +11,8 @@
 #include <string.h>
 
 static const struct command commands[] = {
-    {"run", "run -c FILE [--io epoll|auto] [--workers N]", "Serve as FILE says.", command_run},
+    {"run", "run -c FILE [--io epoll|auto] [--workers N] [--pid-file FILE] [--control SOCKET]",
+     "Serve as FILE says.", command_run},
     {"check", "check -c FILE", "Say what is wrong with FILE, if anything.", command_check},
     {"proxy", "proxy --from ADDRESS[,ADDRESS] --to HOST:PORT[,HOST:PORT]", "Serve without a file.",
      command_proxy},
@@ -22,6 +23,8 @@ static const struct command commands[] = {
      "Say which route, middleware and server a request would meet, and why.", command_explain},
     {"trust", "trust [-c FILE] [--install]",
      "Say where the authority for localhost is, or have this machine trust it.", command_trust},
+    {"upgrade", "upgrade --control SOCKET [--within SECONDS]",
+     "Replace a running maitred by the program as it is on disk now.", command_upgrade},
     {"schema", "schema", "Print the JSON Schema of configuration files, for editors.",
      command_schema},
     {"reference", "reference", "Print the reference of all options, in Markdown.",

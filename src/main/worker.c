@@ -24,7 +24,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { SETTLE_US = 2000000, POLL_US = 20000, FLUSH_US = 1000000, DESCRIPTORS_KEPT = 64 };
+enum {
+    SETTLE_US = 2000000,
+    POLL_US = 20000,
+    FLUSH_US = 1000000,
+    KEEP_US = 60000000, /* how often the keys of tickets are looked after */
+    DESCRIPTORS_KEPT = 64,
+};
 
 struct worker {
     struct process *process;
@@ -48,10 +54,14 @@ struct process {
     int                       status;
     struct sock               signals;
     bool                      ending;
+    bool                      retiring;    /* another process serves from now on */
+    uint64_t                  drain_us;    /* monotonic: when draining ends; 0: has not begun */
+    uint64_t                  alive_us;    /* how often we say that all threads turn; 0: never */
+    uint64_t                  tickets;     /* generation of the keys that the supervisor has */
     atomic_uint               joined;
     /* Of the hand-over that is under way: */
     struct app               *next;
-    int                      *fds; /* n for each listener */
+    int                      *fds; /* SOCKETS_MAX for each listener */
     struct fiber             *waiter;
     bool                      handed_over;
 };
@@ -192,27 +202,28 @@ close_fds(const int *fds, size_t n)
             close(fds[i]);
 }
 
-/* Descriptors for the listeners that are new: n for each, -1 for those that are there. */
+/* Descriptors for the listeners that are new; -1 for those that are there, and behind the last. */
 static bool
 get_listeners(struct process *p, struct app *a)
 {
     const struct listener_config *l = a->snapshot.listeners.at;
     size_t n = a->snapshot.listeners.n;
 
-    p->fds = calloc(n * p->n + 1, sizeof(int));
+    p->fds = calloc(n * SOCKETS_MAX + 1, sizeof(int));
     if (!p->fds)
         return false;
-    memset(p->fds, 0xFF, n * p->n * sizeof(int));
+    memset(p->fds, 0xFF, n * SOCKETS_MAX * sizeof(int));
     for (size_t i = 0; i < n; i++) {
+        unsigned found;
         int error;
 
         if (had_listener(p->app, &l[i].address))
             continue;
         error = channel_listen(p->channel, &l[i].address, (int) l[i].backlog, p->n,
-                               &p->fds[i * p->n]);
+                               &p->fds[i * SOCKETS_MAX], &found);
         if (error) {
             log_error("cannot listen on %.*s: %s", SLICE_ARG(l[i].address_text), strerror(error));
-            close_fds(p->fds, n * p->n);
+            close_fds(p->fds, n * SOCKETS_MAX);
             free(take(&p->fds));
             return false;
         }
@@ -221,6 +232,17 @@ get_listeners(struct process *p, struct app *a)
 }
 
 /* ------------------------------------------------------------------ handing over */
+
+/* An upgrade may have left more sockets than there are workers now: each takes its share. */
+static void
+adopt_rest(const struct process *p, struct edge *e, const struct listener_config *l, size_t n,
+           unsigned worker)
+{
+    for (size_t i = 0; i < n; i++)
+        for (unsigned s = worker + p->n; s < SOCKETS_MAX && p->fds[i * SOCKETS_MAX + s] >= 0;
+             s += p->n)
+            edge_listen(e, &l[i].address, p->fds[i * SOCKETS_MAX + s]);
+}
 
 /* In the context of each worker. */
 static void
@@ -236,8 +258,9 @@ adopt(void *arg)
     mine = calloc(n + 1, sizeof(int));
     CHECK(mine != NULL);
     for (size_t i = 0; i < n; i++)
-        mine[i] = p->fds[i * p->n + w->number];
+        mine[i] = p->fds[i * SOCKETS_MAX + w->number];
     edge_use(w->edge, &p->next->snapshot, mine);
+    adopt_rest(p, w->edge, p->next->snapshot.listeners.at, n, w->number);
     free(mine);
     if (p->next->snapshot.logs.n && !timer_is_set(&w->flush))
         timer_set(&loop_self()->timers, &w->flush, loop_now_us() + FLUSH_US);
@@ -294,7 +317,7 @@ forget_listeners(struct process *p, const struct app *old, const struct app *now
 
     for (size_t i = 0; i < old->snapshot.listeners.n; i++)
         if (!had_listener(now, &l[i].address))
-            channel_tell(p->channel, CHANNEL_FORGET, &l[i].address);
+            channel_tell(p->channel, CHANNEL_FORGET, &l[i].address, NULL);
 }
 
 /* Waits until every worker serves the new snapshot. */
@@ -315,7 +338,7 @@ hand_over(struct process *p, struct app *a)
     p->app = a;
     free(take(&p->fds));
     upstreams_served();
-    channel_tell(p->channel, CHANNEL_LOADED, NULL);
+    channel_tell(p->channel, CHANNEL_LOADED, NULL, NULL);
     if (old) {
         forget_listeners(p, old, a);
         app_retire(old, a);
@@ -343,6 +366,7 @@ reload(struct process *p)
         if (a)
             app_free(a);
         log_answer(LOG_LEVEL_ERROR, "configuration unchanged: the new one has errors");
+        channel_tell(p->channel, CHANNEL_REFUSED, NULL, NULL);
         return;
     }
     warn_of_restart(&p->app->settings->process, &a->settings->process);
@@ -372,6 +396,7 @@ static void
 say_ready(struct process *p)
 {
     const struct listener_config *l = p->app->snapshot.listeners.at;
+    char status[200];
     struct text t;
 
     text_init(&t, 64 * 1024);
@@ -379,11 +404,36 @@ say_ready(struct process *p)
         text_printf(&t, "%s%.*s", i ? ", " : "", SLICE_ARG(l[i].address_text));
     log_info("ready: listening on %.*s workers=%u io=%s", (int) t.n, t.at, p->n,
              p->options->io ? p->options->io->name : loop_epoll.name);
+    snprintf(status, sizeof(status), "Serving on %.*s", (int) t.n, t.at);
     text_free(&t);
     if (p->options->greeting)
         fputs(p->options->greeting, stdout);
     fflush(stdout);
-    channel_tell(p->channel, CHANNEL_READY, NULL);
+    channel_tell(p->channel, CHANNEL_READY, NULL, status);
+}
+
+/* The supervisor keeps the keys of tickets for the process that comes next. */
+static void
+keep_tickets(struct process *p)
+{
+    struct tls_tickets now;
+
+    tls_tickets_save(&now);
+    if (now.generation != p->tickets)
+        channel_keep_tickets(p->channel, &now);
+    p->tickets = now.generation;
+    explicit_bzero(&now, sizeof(now));
+}
+
+static void
+recall_tickets(struct process *p)
+{
+    struct tls_tickets earlier;
+
+    channel_recall(p->channel, &earlier);
+    tls_tickets_restore(&earlier);
+    explicit_bzero(&earlier, sizeof(earlier));
+    keep_tickets(p);
 }
 
 /* 0, or the exit status. */
@@ -394,6 +444,7 @@ start(struct process *p)
 
     if (!a)
         return EXIT_CONFIGURATION;
+    recall_tickets(p);
     p->n = p->options->workers ? p->options->workers : a->settings->process.worker_count;
     p->max_connections = connection_limit(&a->settings->process);
     upstreams_init(p->n);
@@ -417,6 +468,14 @@ drain(void *arg)
     (void) arg;
     if (worker_current)
         edge_drain(worker_current->edge);
+}
+
+static void
+retire(void *arg)
+{
+    (void) arg;
+    if (worker_current)
+        edge_retire(worker_current->edge);
 }
 
 static void
@@ -477,13 +536,19 @@ wait_until_empty(struct process *p, uint64_t until_us)
 }
 
 static void
+begin_draining(struct process *p)
+{
+    if (p->drain_us == 0)
+        p->drain_us = loop_now_us() + p->app->settings->process.drain_us;
+}
+
+static void
 end(struct process *p)
 {
-    uint64_t drain_us = p->app->settings->process.drain_us;
-
     log_info("ending: waiting for exchanges in flight");
+    begin_draining(p);
     on_every_worker(p, drain);
-    wait_until_empty(p, loop_now_us() + drain_us);
+    wait_until_empty(p, p->drain_us);
     if (!is_empty(p)) {
         log_warning("ending: cutting what is left after process.drain");
         on_every_worker(p, cut);
@@ -500,8 +565,16 @@ static void
 handle_signal(struct process *p, uint32_t number)
 {
     switch (number) {
-    case SIGHUP: reload(p); break;
+    case SIGHUP:
+        if (!p->retiring)
+            reload(p);
+        break;
     case SIGUSR1: sink_reopen_all(); break;
+    case SIGUSR2:
+        p->retiring = true;
+        begin_draining(p);
+        on_every_worker(p, retire);
+        break;
     case SIGTERM: p->ending = true; break;
     default: break;
     }
@@ -517,6 +590,7 @@ open_signals(struct process *p)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
     sigprocmask(SIG_BLOCK, &set, NULL);
     fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0)
@@ -527,23 +601,69 @@ open_signals(struct process *p)
 }
 
 static void
+read_signals(struct process *p)
+{
+    struct signalfd_siginfo info;
+
+    while (!p->ending && read(p->signals.fd, &info, sizeof(info)) == (ssize_t) sizeof(info))
+        handle_signal(p, info.ssi_signo);
+}
+
+/* In the control thread's loop, when every worker has been in its own. */
+static void
+say_alive(void *arg)
+{
+    struct process *p = arg;
+
+    channel_tell(p->channel, CHANNEL_ALIVE, NULL, NULL);
+}
+
+static void
+pass(void *arg)
+{
+    (void) arg;
+}
+
+/* Until it is told to end, or nobody is left for whom it had to stay. */
+static void
+attend(struct process *p)
+{
+    uint64_t every_us = p->alive_us ? p->alive_us : KEEP_US, next_us = loop_now_us();
+
+    while (!p->ending) {
+        uint64_t until_us = p->retiring ? loop_now_us() + POLL_US : next_us;
+        enum err e = sock_wait(&p->signals, IO_READABLE, until_us);
+
+        if (e == OK)
+            read_signals(p);
+        else if (e != ERR_TIMEOUT)
+            break;
+        if (loop_now_us() >= next_us) {
+            next_us = loop_now_us() + every_us;
+            keep_tickets(p);
+            if (p->alive_us)
+                (void) workers_each(pass, say_alive, p);
+        }
+        if (p->retiring && (is_empty(p) || loop_now_us() >= p->drain_us))
+            p->ending = true;
+    }
+}
+
+static void
 live(void *arg)
 {
     struct process *p = arg;
-    struct signalfd_siginfo info;
 
     p->status = open_signals(p) ? start(p) : 1;
     if (p->status == 0) {
-        while (!p->ending && sock_wait(&p->signals, IO_READABLE, TIMER_NEVER) == OK)
-            while (!p->ending && read(p->signals.fd, &info, sizeof(info)) == (ssize_t) sizeof(info))
-                handle_signal(p, info.ssi_signo);
+        attend(p);
         end(p);
     }
     loop_stop(&p->loop);
 }
 
 int
-worker_run(const struct run_options *options, int channel)
+worker_run(const struct run_options *options, int channel, uint64_t alive_us)
 {
     struct process *p = calloc(1, sizeof(*p));
     int status;
@@ -552,6 +672,7 @@ worker_run(const struct run_options *options, int channel)
         return 1;
     p->options = options;
     p->channel = channel;
+    p->alive_us = alive_us;
     p->reader = config_source_system;
     p->reader.read = read_by_supervisor;
     p->reader.folder = list_by_supervisor;

@@ -218,6 +218,12 @@ store_is_complete(const struct store_object *o)
     return content_state(o->content) == CONTENT_COMPLETE;
 }
 
+bool
+store_is_from_disk(const struct store_object *o)
+{
+    return o->fetched;
+}
+
 uint32_t
 store_hits(const struct store_object *o)
 {

@@ -2,8 +2,6 @@
 /* store/disk.c - opening, closing, and what the store asks of its disk. */
 #include "store/disk.h"
 
-#include "runtime/fiber.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -192,10 +190,8 @@ disk_commit(struct tier *t)
     pthread_mutex_lock(&d->lock);
     wanted = d->pending.n > 0 && clock_monotonic_us() >= d->ill_until_us;
     pthread_mutex_unlock(&d->lock);
-    if (wanted && fiber_self())
-        offload(flush, d);
-    else if (wanted)
-        flush(d);
+    if (wanted)
+        disk_aside(flush, d);
 }
 
 static bool
@@ -438,16 +434,6 @@ join(void *arg)
     j->ended = pthread_timedjoin_np(j->d->thread, NULL, &until) == 0;
 }
 
-/* Where it may wait. */
-static void
-aside(void (*work)(void *arg), void *arg)
-{
-    if (fiber_self())
-        offload(work, arg);
-    else
-        work(arg);
-}
-
 /* False: it hangs, and may use all it knows for ever. */
 static bool
 stop(struct disk *d)
@@ -460,7 +446,7 @@ stop(struct disk *d)
     d->ending = true;
     pthread_cond_signal(&d->wake);
     pthread_mutex_unlock(&d->lock);
-    aside(join, &j);
+    disk_aside(join, &j);
     d->running = false;
     if (!j.ended)
         pthread_detach(d->thread);
@@ -481,7 +467,7 @@ begin_thread(struct disk *d)
     if (!d->running)
         d->state = DISK_OFF;
     else
-        aside(wait_settled, d);
+        disk_aside(wait_settled, d);
 }
 
 static bool

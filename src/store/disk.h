@@ -5,6 +5,7 @@
  *     disk.c        opening, closing, and what the store asks
  *     disk_index.c  where on the disk what lies: 16 bytes an object, in the store's own memory
  *     disk_read.c   bringing an object back
+ *     disk_pool.c   threads for that
  *     disk_write.c  the thread that writes, and makes room
  *     disk_log.c    purges and what is forgotten, so that they hold after a restart
  *     disk_start.c  what is found in the folder
@@ -18,8 +19,8 @@
  *
  * Trouble   a slow or a full disk costs hits, nothing else: what cannot be queued is not written,
  *           what cannot be read is fetched from where it came.
- * Threads   one that writes, for each folder; reads and the log go by offload().  disk.lock is
- *           taken last: under it nothing else is, and nothing is waited for.
+ * Threads   one that writes, for each folder, and a pool for reads and the log.  disk.lock is taken
+ *           last: under it nothing else is, and nothing is waited for.
  * Memory    the index lies in the store's blocks; beyond the budget there are a buffer of 1 MiB,
  *           about 100 bytes a segment, and what reads under way have lent.
  */
@@ -39,6 +40,7 @@ enum {
     DISK_BATCH = 512,    /* objects in one buffer */
     DISK_BUFFER = 1024 * 1024,
     DISK_EARLY = 4096,
+    DISK_READS = 256,    /* at once; who comes beyond has to fetch it himself */
     DISK_PATH = 4096,
 };
 
@@ -139,6 +141,7 @@ struct disk {
     uint32_t        early_n;
     bool            early_lost; /* more than that */
 
+    uint32_t        reads; /* under way */
     uint64_t        hits, written, dropped, broken, moved, errors;
 };
 
@@ -154,6 +157,8 @@ void disk_status(const struct store *s, struct store_status *out);
 /* To the operator. */
 void disk_tell(struct disk *d, bool trouble, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* disk_pool.c: work(arg) on another thread while this fiber waits; here and now without a fiber. */
+void disk_aside(void (*work)(void *arg), void *arg);
 enum err disk_read_all(int fd, void *at, size_t n, uint64_t offset);
 enum err disk_write_all(int fd, const void *at, size_t n, uint64_t offset);
 

@@ -105,13 +105,14 @@ disk_index_reserve(struct disk *d, struct store_key key)
     const unsigned shard = shard_of(key);
     const struct disk_table *t = &d->tables[shard];
     uint32_t room;
-    bool ok;
+    bool tight, ok;
 
     pthread_mutex_lock(&d->store->memory);
     pthread_mutex_lock(&d->lock);
     room = t->count + 1 < t->room / 4 * 3 ? 0 : t->room ? t->room * 2 : ROOM_LEAST;
+    tight = t->count + 1 >= t->room / 16 * 15;
     pthread_mutex_unlock(&d->lock);
-    ok = room == 0 || (room <= ROOM_MOST && move_table(d, shard, room));
+    ok = room == 0 || (room <= ROOM_MOST && move_table(d, shard, room)) || !tight;
     pthread_mutex_unlock(&d->store->memory);
     return ok;
 }

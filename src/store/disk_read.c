@@ -13,7 +13,6 @@
 #include <stdlib.h>
 
 enum { CHUNK = 4 * SEGMENT_PIECE };
-#define SLOW_US UINT64_C(5000000)
 
 struct reading {
     struct disk         *d;
@@ -38,9 +37,10 @@ find(struct reading *r)
     struct disk_entry *e = NULL;
 
     pthread_mutex_lock(&d->lock);
-    if (d->state == DISK_READY)
+    if (d->state == DISK_READY && d->reads < DISK_READS)
         e = disk_index_find(d, r->key);
     if (e) {
+        d->reads++;
         r->entry = *e;
         r->segment = d->slots[e->slot];
         r->segment->refs++;
@@ -83,10 +83,7 @@ static bool
 bring(struct reading *r, uint64_t at)
 {
     r->at = at;
-    if (fiber_self())
-        offload(read_some, r);
-    else
-        read_some(r);
+    disk_aside(read_some, r);
     return r->got > 0;
 }
 
@@ -170,6 +167,9 @@ end_reading(struct reading *r)
     if (r->buffer)
         buffer_give(BUFFER_LARGE, r->buffer);
     free(r->front);
+    pthread_mutex_lock(&r->d->lock);
+    r->d->reads--;
+    pthread_mutex_unlock(&r->d->lock);
     disk_segment_leave(r->d, r->segment);
 }
 

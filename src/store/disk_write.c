@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 enum {
+    RULES_MAX = PURGES_TAGS_MAX / 4 * 3,
     TICK_MS = 100,
     COPY_SHARE = 4,    /* of a segment that goes, at most one part in so many moves on */
-    COPIES_MAX = 4096,
     RECORD_SHARE = 4,  /* nothing takes more of the disk */
 };
 #define TEND_US UINT64_C(1000000)
@@ -437,25 +437,38 @@ take_place(struct batch *b, struct segment_record *r, struct written *w)
 
 /* ------------------------------------------------------------------ moving on */
 
-struct moving {
-    const struct disk_segment *from;
-    struct disk_entry         *list;
-    size_t                     n;
-    uint64_t                   units, units_max;
-};
-
+/* What is asked for is served from memory mostly: the disk would not know of it. */
 static bool
-collect(struct disk *d, struct disk_entry *e, void *arg)
+is_wanted_in_memory(struct store *s, struct store_key key)
 {
-    struct moving *m = arg;
+    struct shard *shard = store_shard_of(s, key);
+    struct store_object *o, *gone;
+    bool wanted;
 
-    (void) d;
-    if (e->slot == m->from->slot && (e->flags & DISK_HIT) && m->n < COPIES_MAX &&
-        m->units + e->units <= m->units_max) {
-        m->list[m->n++] = *e;
-        m->units += e->units;
-    }
-    return false;
+    pthread_mutex_lock(&shard->lock);
+    o = store_index_find(s, shard, key, false, &gone);
+    wanted = o && store_is_complete(o) && store_hits(o) > 0;
+    pthread_mutex_unlock(&shard->lock);
+    if (gone)
+        store_leave(gone);
+    return wanted;
+}
+
+/* It is found there, and was asked for since it was written. */
+static bool
+is_wanted(struct disk *d, const struct disk_segment *from, struct store_key key, uint32_t ordinal,
+          struct disk_entry *entry)
+{
+    const struct disk_entry *e;
+    bool found;
+
+    pthread_mutex_lock(&d->lock);
+    e = disk_index_find(d, key);
+    found = e && e->slot == from->slot && e->ordinal == ordinal;
+    if (found)
+        *entry = *e;
+    pthread_mutex_unlock(&d->lock);
+    return found && ((entry->flags & DISK_HIT) || is_wanted_in_memory(d->store, key));
 }
 
 static bool
@@ -514,22 +527,36 @@ move_one(struct batch *b, struct disk_segment *from, const struct disk_entry *e)
     return false;
 }
 
+static struct segment_entry *
+read_footer(const struct disk_segment *g)
+{
+    const uint64_t entries_n = g->records * sizeof(struct segment_entry);
+    struct segment_entry *entries = g->sealed ? malloc(entries_n) : NULL;
+
+    if (entries &&
+        disk_read_all(g->fd, entries, entries_n,
+                      g->bytes - sizeof(struct segment_trailer) - entries_n) == OK)
+        return entries;
+    free(entries);
+    return NULL;
+}
+
 static void
 move_on(struct batch *b, struct disk_segment *from)
 {
-    struct moving m = {.from = from, .units_max = from->bytes / COPY_SHARE / SEGMENT_UNIT};
-    struct disk *d = b->d;
+    struct segment_entry *entries = read_footer(from);
+    uint64_t left = from->bytes / COPY_SHARE;
 
-    m.list = malloc(COPIES_MAX * sizeof(*m.list));
-    for (unsigned shard = 0; m.list && shard < STORE_SHARDS; shard++) {
-        pthread_mutex_lock(&d->lock);
-        disk_index_each(d, shard, collect, &m);
-        pthread_mutex_unlock(&d->lock);
-    }
-    for (size_t i = 0; i < m.n; i++)
-        if (!move_one(b, from, &m.list[i]))
+    for (uint32_t i = 0; entries && i < from->records; i++) {
+        struct disk_entry e;
+
+        if (entries[i].bytes > left || !is_wanted(b->d, from, entries[i].key, i, &e))
+            continue;
+        if (!move_one(b, from, &e))
             break;
-    free(m.list);
+        left -= entries[i].bytes;
+    }
+    free(entries);
     (void) finish(b);
 }
 
@@ -720,6 +747,16 @@ write_some(struct batch *b)
         (void) (make_room(b, 0) && finish(b));
 }
 
+/* Rules are kept for what is old: rather that goes than all, when there are too many of them. */
+static void
+drop_for_rules(struct batch *b)
+{
+    struct disk_segment *g = oldest(b->d);
+
+    if (purges_tags(&b->d->store->purges) > RULES_MAX && g && g != b->d->open)
+        disk_segment_drop(b->d, g);
+}
+
 static bool
 is_ending(struct disk *d)
 {
@@ -746,6 +783,7 @@ disk_write(struct disk *d)
             if (clock_monotonic_us() - tended_us >= TEND_US) {
                 tended_us = clock_monotonic_us();
                 disk_log_tend(d);
+                drop_for_rules(&b);
             } else {
                 disk_log_flush(d);
             }

@@ -113,8 +113,8 @@ struct sweep {
     uint64_t       until;   /* what everybody has been measured against so far */
 };
 
-/* Of the keys.  Those of a folder that is taken on are put in front; the ones before stay for who is
- * just reading them. */
+/* Of the keys.  Those of a folder that is taken on are put in front; the ones before stay for who
+ * is just reading them. */
 struct secrets {
     struct sip_secret first, more;
     struct secrets   *before;

@@ -332,3 +332,14 @@ purges_any(struct purges *p)
     pthread_mutex_unlock(&p->lock);
     return any;
 }
+
+size_t
+purges_tags(struct purges *p)
+{
+    size_t n;
+
+    pthread_mutex_lock(&p->lock);
+    n = p->tags_n;
+    pthread_mutex_unlock(&p->lock);
+    return n;
+}

@@ -88,6 +88,8 @@ enum verdict purges_measure(struct purges *p, const struct purge_facts *facts, u
 /* Everybody was measured up to there. */
 void purges_forget(struct purges *p, uint64_t until);
 bool purges_any(struct purges *p);
+/* How many tags there are rules about. */
+size_t purges_tags(struct purges *p);
 
 static inline uint64_t
 purges_epoch(const struct purges *p)

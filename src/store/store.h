@@ -47,7 +47,8 @@ struct store_key {
     uint64_t high, low;
 };
 
-/* Key of some bytes; the same while the process lives, and as long as the folder, if there is one. */
+/* Key of some bytes; the same while the process lives, and as long as the folder, if there is
+ * one. */
 struct store_key store_key_of(const struct store *s, const void *bytes, size_t n);
 /* The same, of more: continues an earlier key. */
 struct store_key store_key_with(const struct store *s, struct store_key first, const void *bytes,
@@ -88,6 +89,8 @@ struct slice store_head(const struct store_object *o);
 /* Of the body, once it is complete; -1 before, unless the filler has announced it. */
 int64_t store_length(const struct store_object *o);
 bool store_is_complete(const struct store_object *o);
+/* Nobody has fetched it just now: it comes, or came, from the disk.  Once it has a head. */
+bool store_is_from_disk(const struct store_object *o);
 uint32_t store_hits(const struct store_object *o);
 uint64_t store_made_us(const struct store_object *o); /* monotonic, when it was published */
 

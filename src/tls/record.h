@@ -72,8 +72,9 @@ bool tls_record_seal(struct tls_protection *p, enum tls_record_type type, struct
 /* Bytes of the record that begins there, its header included; 0: it is not there yet in whole, and
  * *missing more are needed; negative: an alert says why it cannot be one. */
 ssize_t tls_record_size(struct slice s, size_t *missing);
-/* One whole record, of a size that tls_record_size() gave, to `out`: there is room for its size less its header and tag, or it is the
- * record's own content.  Bytes of content, and its type; negative: an alert. */
+/* One whole record, of a size that tls_record_size() gave, to `out`: there is room for its size
+ * less its header and tag, or it is the record's own content.  Bytes of content, and its type;
+ * negative: an alert. */
 ssize_t tls_record_open(struct tls_protection *p, const unsigned char *record, size_t size,
                         unsigned char *out, enum tls_record_type *type);
 

@@ -213,6 +213,19 @@ TEST(numbers_do_not_begin_anew)
     end();
 }
 
+TEST(at_the_end_the_secret_is_overwritten)
+{
+    static const unsigned char zeros[48];
+    unsigned char record[5 + TLS_RECORD_EXTRA];
+
+    begin(TLS_AES_256, client_secret);
+    seal(TLS_RECORD_DATA, "hello", 5, record);
+    EXPECT(memcmp(sealer.secret, zeros, 32) != 0 && memcmp(sealer.iv, zeros, 12) != 0);
+    end();
+    EXPECT(memcmp(sealer.secret, zeros, 48) == 0 && memcmp(sealer.iv, zeros, 12) == 0);
+    EXPECT(!sealer.context);
+}
+
 TEST(an_update_that_fails_changes_nothing)
 {
     unsigned char secret[48], record[5 + TLS_RECORD_EXTRA];

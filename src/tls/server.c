@@ -19,6 +19,7 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -246,13 +247,16 @@ try_all(struct tls_server *s, struct text *why)
     return c != NULL;
 }
 
-/* Tickets of a listener that asks for other client certificates say nothing here. */
+/* Tickets of a listener that asks for other client certificates say nothing here.  The same in
+ * every process, so that they are good after an upgrade too. */
 static void
 make_session_context(struct tls_server *s)
 {
-    uint64_t parts[2] = {hash_bytes(slice_of(s->client_ca, s->client_ca_n)), s->client_mode};
+    unsigned char sum[32]; /* SHA-256 */
 
-    memcpy(s->session_context, parts, sizeof(s->session_context));
+    SHA256((const unsigned char *) s->client_ca, s->client_ca_n, sum);
+    memcpy(s->session_context, sum, sizeof(s->session_context));
+    s->session_context[0] = (unsigned char) s->client_mode;
 }
 
 static bool

@@ -3,7 +3,8 @@
  * tls/tickets.c - the keys of session tickets (RFC 5077, RFC 8446 4.6.1).
  *
  * They belong to the process: a ticket is good for every worker, every listener and the next
- * configuration.  They are random, never written anywhere, and replaced every eight hours; those
+ * configuration, and the supervisor keeps a copy for the next worker process.  They are random,
+ * never written to a disk, and replaced every eight hours; those
  * before are kept as long as tickets live, then overwritten, and with them goes what could decrypt
  * recorded TLS 1.2 sessions.  A worker has a copy and looks at one number to see that it is
  * current, so that nobody waits for a lock in a handshake.
@@ -15,6 +16,7 @@
 #include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #define ROTATE_US (UINT64_C(8) * 3600 * 1000000)
 
@@ -62,6 +64,32 @@ tls_tickets_refresh(struct tls_ticket_ring *ring, uint64_t now_us)
         atomic_store(&process.next_us, now_us + ROTATE_US);
     }
     *ring = process.ring;
+    pthread_mutex_unlock(&process.lock);
+}
+
+void
+tls_tickets_save(struct tls_tickets *out)
+{
+    struct tls_ticket_ring ring = {0};
+
+    tls_tickets_refresh(&ring, clock_monotonic_us());
+    *out = (struct tls_tickets){.generation = ring.generation,
+                                .next_us = atomic_load(&process.next_us)};
+    _Static_assert(sizeof(out->keys) == sizeof(ring.keys), "TLS_TICKETS_BYTES");
+    memcpy(out->keys, ring.keys, sizeof(out->keys));
+    OPENSSL_cleanse(&ring, sizeof(ring));
+}
+
+void
+tls_tickets_restore(const struct tls_tickets *saved)
+{
+    if (saved->generation == 0)
+        return;
+    pthread_mutex_lock(&process.lock);
+    memcpy(process.ring.keys, saved->keys, sizeof(saved->keys));
+    process.ring.generation = saved->generation;
+    atomic_store(&process.next_us, saved->next_us);
+    atomic_store(&process.generation, saved->generation);
     pthread_mutex_unlock(&process.lock);
 }
 

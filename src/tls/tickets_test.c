@@ -43,3 +43,21 @@ TEST(every_worker_has_the_same_keys)
     EXPECT(same(&one.keys[0], &two.keys[0]));
     EXPECT(same(&one.keys[2], &two.keys[2]));
 }
+
+TEST(the_next_process_goes_on_with_the_same_keys)
+{
+    struct tls_ticket_ring before = {0}, after = {0};
+    struct tls_tickets saved, none = {0};
+
+    tls_tickets_save(&saved);
+    tls_tickets_refresh(&before, saved.next_us - 1);
+    tls_tickets_rotate();
+    tls_tickets_restore(&none);
+    tls_tickets_refresh(&after, saved.next_us - 1);
+    EXPECT(!same(&after.keys[0], &before.keys[0]));
+    tls_tickets_restore(&saved);
+    tls_tickets_refresh(&after, saved.next_us - 1);
+    EXPECT(same(&after.keys[0], &before.keys[0]));
+    EXPECT(same(&after.keys[2], &before.keys[2]));
+    EXPECT_EQ(after.generation, saved.generation);
+}

@@ -53,6 +53,22 @@ struct slice tls_identity_name(const struct tls_identity *id, size_t i);
 /* Wall clock, seconds since 1970. */
 int64_t tls_identity_expires_s(const struct tls_identity *id);
 
+/* ------------------------------------------------------------------ tickets */
+
+enum { TLS_TICKETS_BYTES = 240 };
+
+/* The keys of session tickets, for the process that comes after this one. */
+struct tls_tickets {
+    uint64_t      generation; /* changes with the keys; 0: there are none */
+    uint64_t      next_us;    /* monotonic: when they change next */
+    unsigned char keys[TLS_TICKETS_BYTES];
+};
+
+/* The keys as they are now; makes the first ones.  Any thread. */
+void tls_tickets_save(struct tls_tickets *out);
+/* Goes on with those; nothing when there are none.  Before anybody shakes hands. */
+void tls_tickets_restore(const struct tls_tickets *saved);
+
 /* ------------------------------------------------------------------ stores */
 
 /* Identities by name; the first that is added is the default.  Immutable once in use. */

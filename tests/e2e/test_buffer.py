@@ -527,8 +527,9 @@ def test_a_folder_that_is_gone(stage):
     proxy = stage.proxy(stage.origin(sends(body)), use=[{"buffer": {**SMALL, "folder": f"{folder}/gone"}}])
     assert "there is no folder" in proxy.stderr
     with slow_client(proxy.address) as client:
-        assert client.get().body == body
-    assert "buffering without temporary files" in proxy.stderr
+        client.request()
+        eventually(lambda: "buffering without temporary files" in proxy.stderr)
+        assert client.response().body == body
 
 
 def test_temporary_files_have_no_name(stage):

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -87,10 +88,10 @@ def test_a_restart_finds_it_again(stage, pages, folder):
 def test_what_memory_has_no_room_for(stage, pages, folder):
     proxy = start(stage, pages, folder, memory="1MiB")
     paths = [f"/large/{i}" for i in range(40)]
-    for path in paths:
+    for number, path in enumerate(paths, 1):
+        # So small a memory lets one at a time wait for the disk.
         fill(proxy, pages, [path], 100000)
-        time.sleep(0.01)
-    written(folder, 4000000)
+        written(folder, number * 100000)
     assert sum(kept(proxy, path, 100000) for path in paths) == 40
 
 
@@ -103,6 +104,19 @@ def test_a_large_one_comes_while_it_is_read(stage, pages, folder):
     assert part.status == 206 and part.body == body_of("/huge", 3000000)[2000000:2000010].encode()
     assert kept(proxy, "/huge", 3000000)
     assert pages.asked("/huge") == 1
+
+
+def test_what_is_stale_is_not_fresh_because_it_is_just_being_read(stage, pages, folder):
+    """Many ask at once for something large that was softly purged: the server is asked before it is used."""
+    proxy = start(stage, pages, folder, memory="16MiB")
+    fill(proxy, pages, ["/huge"], 3000000)
+    written(folder, 3000000)
+    assert ask(proxy, "/huge", ("Cache-Purge", "soft"), method="PURGE").status == 200
+    kill_worker(proxy)
+    pages["/huge"] = page("new", HOUR)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: ask(proxy, "/huge").body, range(16)))
+    assert answers == [b"new"] * 16
 
 
 def test_variants_come_back(stage, pages, folder):

@@ -99,7 +99,7 @@ def test_purges(stage):
 
 
 def test_stores_are_apart(stage):
-    site = Site(stage, example("stores:"))
+    site = Site(stage, example("images:"))
     for path in ("/images/a", "/a"):
         assert site.twice(path, ("Cache-Control", "max-age=60"))[1].cache["hit"]
 

@@ -6,6 +6,7 @@ answers rightly afterwards."""
 import os
 import re
 import threading
+import time
 
 import pytest
 
@@ -153,6 +154,24 @@ def test_clients_leave_amid_a_fetch(stage, leave):
     for client in {"first": [second], "second": [first], "both": []}[leave]:
         assert client.read_exact(SIZE) == slow.body
     assert ask(proxy).body == slow.body and len(slow.asked) == 1
+
+
+def test_a_client_leaves_when_it_has_what_it_wanted(stage):
+    """Its answer was complete before the fetch was: that goes on."""
+    slow = Slow(stage)
+    proxy = stage.proxy(slow.origin, use=[PURGERS])
+    client = stage.use(Client(proxy.address))
+    client.request("GET", "/", [("Range", "bytes=0-9")])
+    assert client.response().body == slow.body[:10]
+    client.sock.close()
+    time.sleep(0.3)  # it has been noticed by then
+    other = asking(stage, proxy)
+    other.read_until(b"\r\n\r\n")
+    assert other.read_exact(SIZE // 2) == slow.body[:SIZE // 2]
+    slow.go.set()
+    assert other.read_exact(SIZE // 2) == slow.body[SIZE // 2:]
+    eventually(lambda: ask(proxy).cache["hit"])
+    assert len(slow.asked) == 1
 
 
 @pytest.mark.parametrize("asked", [("bytes=0-9",), ("bytes=150000-150009",), ("bytes=0-9,120000-120009,190000-",)])

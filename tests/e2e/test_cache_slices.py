@@ -8,6 +8,7 @@ import pytest
 
 from support.client import Client, get
 from support.load import FULL
+from support.maitred import command, site
 from support.origin import serve_forever
 from support.pages import Pages, ask, http_date, page
 from support.wait import eventually, seconds, volume
@@ -418,6 +419,16 @@ def test_more_pieces_than_memory(stage):
     for _ in range(3):
         assert ask(proxy).body == file.body
     assert ask(proxy, "/", bytes_of(10 << 20, (10 << 20) + 99)).body == file.body[10 << 20:(10 << 20) + 100]
+
+
+def test_pieces_that_the_store_would_not_keep(stage):
+    """Said at once, rather than fetched twice for ever."""
+    path = os.path.join(stage.folder(), "site.yaml")
+    with open(path, "w") as file:
+        file.write(site("127.0.0.1:1", use=[{"cache": {"slice": "8MiB"}}], stores={"default": "16MiB"},
+                        listener={"address": "127.0.0.1:1"}, log=False))
+    told = command("check", "-c", path)
+    assert told.returncode != 0 and "4194304" in told.stderr
 
 
 # ------------------------------------------------------------------ ranges without pieces

@@ -10,7 +10,6 @@ import pytest
 from support import h2
 from support.certs import Authority
 from support.client import Client
-from support.tls import HTTP1
 from support.tls13 import (AES_128, AES_256, ALERT, BAD_RECORD_MAC, CCS, CHACHA20, CHANGE_CIPHER_SPEC, CLOSE_NOTIFY,
                            CONTENT_MAX, DATA, DECODE_ERROR, HANDSHAKE, ILLEGAL_PARAMETER, RECORD_OVERFLOW,
                            UNEXPECTED_MESSAGE, USER_CANCELED, Tls13)
@@ -176,8 +175,8 @@ def with_a_new_key(direction):
 
 
 @pytest.mark.parametrize("behind", [
-    lambda d: d.seal(GET), lambda d: d.seal(GET[:7]) + d.seal(GET[7:]), lambda d: d.seal(b"") + d.seal(GET, padding=300),
-    with_a_new_key], ids=["a request", "in two", "padded", "a new key"])
+    lambda d: d.seal(GET), lambda d: d.seal(GET[:7]) + d.seal(GET[7:]),
+    lambda d: d.seal(b"") + d.seal(GET, padding=300), with_a_new_key], ids=["a request", "in two", "padded", "a new key"])
 def test_what_leaves_together_with_our_finished(proxy, behind):
     with Conversation(proxy.address, behind=behind) as client:
         assert client.response().body == b"hello"
@@ -479,26 +478,6 @@ def test_a_canceled_user_may_still_say_goodbye(talk):
     talk.tls.send(bytes([1, USER_CANCELED]), ALERT)
     talk.tls.send(GOODBYE, ALERT)
     assert (ALERT, GOODBYE) in talk.tls.rest()
-
-
-def test_an_alert_ends_what_is_under_way(stage, certificate):
-    """A request that waits for its answer, when the client says that it has failed."""
-    began = []
-
-    def wait(conn):
-        conn.read_request()
-        began.append(time.monotonic())
-        conn.read_all()
-        began.append(time.monotonic())
-
-    proxy = stage.proxy(stage.origin(wait), listener={"tls": {
-        "certificates": {"certificate": certificate.chain, "key": certificate.key}}, **HTTP1})
-    with Conversation(proxy.address) as client:
-        client.request()
-        time.sleep(0.2)
-        client.tls.send(bytes([2, 80]), ALERT)
-        client.close()
-    proxy.wait_log()
 
 
 @pytest.mark.parametrize("cut", [0, 3, 5, 30])

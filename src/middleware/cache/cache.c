@@ -463,8 +463,17 @@ cache_link(void *config, const struct middleware_linker *l)
     struct caching *c = config;
 
     c->keeper = l->keeper;
-    if (cache_stores_know(l->stores, c->store_name))
-        return true;
+    if (cache_stores_know(l->stores, c->store_name)) {
+        uint64_t max_bytes = cache_stores_object_max(l->stores, c->store_name);
+
+        if (c->piece_bytes <= max_bytes)
+            return true;
+        config_report_add(l->report, CONFIG_ERROR, config_where(l->config, &c->piece_bytes),
+                          "make it smaller, or the store's `max_object` larger",
+                          "pieces of this size are not kept: the store takes %llu bytes at most",
+                          (unsigned long long) max_bytes);
+        return false;
+    }
     config_report_add(l->report, CONFIG_ERROR, config_where(l->config, &c->store_name),
                       "add it to `stores:`, or leave `store` out", "there is no store `%.*s`",
                       SLICE_ARG(c->store_name));

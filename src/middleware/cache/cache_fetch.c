@@ -83,14 +83,14 @@ add_group(void *context, struct slice group)
 }
 
 static void
-read_tags(const struct visit *v, struct answer *a)
+read_tags(const struct visit *v, const struct fields *fields, struct answer *a)
 {
     struct group_context g = {a, v->x->request.host};
 
     a->tags[a->tags_n++] = cache_purge_variants(v->primary);
-    cache_tags_each(&v->x->response.fields, add_tag, a);
+    cache_tags_each(fields, add_tag, a);
     if (a->tags_n < countof(a->tags))
-        cache_groups_each(&v->x->response.fields, add_group, &g);
+        cache_groups_each(fields, add_group, &g);
 }
 
 /* It is about this client alone, or over at once: others need not wait to find that out.  An error
@@ -142,9 +142,10 @@ publish(struct visit *v, struct store_object *o, struct kept *k, const struct fi
 /* A head without a body. */
 static void
 publish_mark(struct visit *v, struct store_object *o, enum kept_kind kind, const struct answer *a,
-             struct slice text)
+             struct slice text, uint64_t generation)
 {
     struct kept k = {.kind = (uint8_t) kind,
+                     .cut = {.generation = generation},
                      .life = {.answered_us = loop_now_us(),
                               .answered_unix_s = v->times.answered_unix_s,
                               .fresh_s = (int64_t) (v->c->pass_us / 1000000)}};
@@ -165,7 +166,7 @@ refuse(struct visit *v, const struct answer *a, enum cache_refusal why)
         decline(v);
         return;
     }
-    publish_mark(v, v->fresh, KEPT_PASS, a, (struct slice){NULL, 0});
+    publish_mark(v, v->fresh, KEPT_PASS, a, (struct slice){NULL, 0}, 0);
     leave(&v->fresh);
 }
 
@@ -175,6 +176,7 @@ static bool
 move_to_variant(struct visit *v, const struct answer *a)
 {
     struct slice names = text_slice(&a->names);
+    uint64_t generation = random_u64();
     struct store_object *o = NULL;
 
     if (slice_is_present(v->names) && slice_eq(v->names, names))
@@ -184,9 +186,9 @@ move_to_variant(struct visit *v, const struct answer *a)
         store_purge_key(v->c->store, v->primary, false);
         return false;
     }
-    publish_mark(v, v->fresh, KEPT_VARY, a, names);
+    publish_mark(v, v->fresh, KEPT_VARY, a, names, generation);
     leave(&v->fresh);
-    if (!cache_find_variant(v, names) ||
+    if (!cache_find_variant(v, names, generation) ||
         store_ask(v->c->store, v->key, true, &o) != STORE_MISS) {
         leave(&o);
         return false;
@@ -209,7 +211,7 @@ keep(struct visit *v, struct answer *a)
 
     if (!cache_date(&r->fields, v->times.answered_unix_s))
         return false;
-    read_tags(v, a);
+    read_tags(v, &r->fields, a);
     if (cache_vary_names(&r->fields, &a->names) == CACHE_VARY_NAMED && !move_to_variant(v, a))
         return false;
     cache_life_of(&v->c->rules, &a->pair, &v->times, &k.life);
@@ -254,7 +256,7 @@ cache_fetch_take(struct visit *v)
 
 /* ------------------------------------------------------------------ a 304 */
 
-/* False: it is about something else. */
+/* False: it is about something else, or what is kept is not for the store any more. */
 static bool
 renew(struct visit *v, const struct fields *kept)
 {
@@ -279,8 +281,10 @@ renew(struct visit *v, const struct fields *kept)
     a.pair.response = &fields;
     a.pair.status = old->status;
     cache_control_of_response(&fields, v->c->rules.targets, v->c->rules.targets_n, &a.said);
+    if (cache_control_says(&a.said, CACHE_NO_STORE | CACHE_PRIVATE))
+        return false;
     cache_life_of(&v->c->rules, &a.pair, &v->times, &k.life);
-    read_tags(v, &a);
+    read_tags(v, &fields, &a);
     text_init(&head, HEAD_MAX);
     good = kept_write(&k, &fields, &a.said, (struct slice){NULL, 0}, &head);
     if (good) {

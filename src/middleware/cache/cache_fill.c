@@ -15,7 +15,7 @@
 #include "runtime/fiber.h"
 #include "runtime/loop.h"
 
-#define MINUTE_US UINT64_C(60000000)
+#define LOOK_US UINT64_C(1000000) /* how often one looks whether the process ends */
 
 struct cache_filling {
     struct body         *inner;
@@ -68,8 +68,8 @@ fill(void *arg)
 
     do
         e = step(f);
-    while (e == OK);
-    settle(f, e);
+    while (e == OK && !loop_self()->stopping);
+    settle(f, e == OK ? ERR_CANCELLED : e);
     f->filler = NULL;
     if (f->waiter)
         fiber_resume(f->waiter);
@@ -168,7 +168,8 @@ cache_fill_is_far(struct store_object *o, uint64_t offset, uint64_t far)
     return offset > far && store_read(o, offset - far, loop_now_us(), &chunk) == ERR_TIMEOUT;
 }
 
-/* The client may have left: others, and those to come, still want it. */
+/* The client may have left, or leave now: others, and those to come, still want it.  Only the end
+ * of the process stops the filler. */
 void
 cache_filling_end(struct cache_filling *f)
 {
@@ -177,13 +178,14 @@ cache_filling_end(struct cache_filling *f)
 
     f->waiter = self;
     fiber_uncancel(self);
-    while (f->filler)
-        /* Cancelled once more: the process ends. */
-        if (fiber_sleep_until(loop_now_us() + MINUTE_US) != OK && f->filler) {
+    while (f->filler) {
+        if (fiber_sleep_until(loop_now_us() + LOOK_US) != OK) {
             cancelled = self->cancelled;
             fiber_uncancel(self);
-            fiber_cancel(f->filler, cancelled);
         }
+        if (f->filler && loop_self()->stopping)
+            fiber_cancel(f->filler, ERR_CANCELLED);
+    }
     body_close(take(&f->inner));
     if (cancelled != OK)
         fiber_cancel(self, cancelled);

@@ -10,6 +10,7 @@
  */
 #include "base/check.h"
 #include "base/text.h"
+#include "exchange/route.h"
 #include "http/cache_vary.h"
 #include "middleware/cache/caching.h"
 #include "runtime/fiber.h"
@@ -36,20 +37,34 @@ cache_find_uri(const struct visit *v)
                         slice_is_present(query) ? "?" : "", SLICE_ARG(query));
 }
 
+/* As servers are told it: to them, "EXAMPLE.com" and "example.com." may be others than
+ * "example.com", or what they write into links. */
+static struct slice
+host_of(const struct exchange *x)
+{
+    struct slice sent = x->request.authority, host = x->request.host;
+
+    if (sent.n == 0 ||
+        (slice_starts(sent, host) && (sent.n == host.n || sent.at[host.n] == ':')))
+        return host;
+    return sent;
+}
+
 /* Scheme, host, port, path and query, in one go where they are short: each hash costs its
  * beginning and its end. */
-struct store_key
-cache_find_key(const struct visit *v, struct slice path, struct slice query)
+static struct store_key
+key_of_uri(const struct visit *v, struct slice path, struct slice query)
 {
     const struct store *s = v->c->store;
     const struct exchange *x = v->x;
     bool secure = slice_eq(x->scheme, SLICE("https"));
     uint16_t port = x->request.port ? x->request.port : secure ? 443 : 80;
+    struct slice host = host_of(x);
     struct origin {
         uint32_t host_n, path_n;
         uint16_t port;
         uint8_t  secure, query;
-    } origin = {(uint32_t) x->request.host.n, (uint32_t) path.n, port, secure,
+    } origin = {(uint32_t) host.n, (uint32_t) path.n, port, secure,
                 slice_is_present(query)};
     struct store_key key;
     char short_one[KEY_SHORT];
@@ -57,15 +72,32 @@ cache_find_key(const struct visit *v, struct slice path, struct slice query)
 
     text_fixed(&t, short_one, sizeof(short_one));
     text_put(&t, slice_of((const char *) &origin, sizeof(origin)));
-    text_put(&t, x->request.host);
+    text_put(&t, host);
     text_put(&t, path);
     text_put(&t, query);
     if (!t.full)
         return store_key_of(s, t.at, t.n);
-    key = store_key_of(s, x->request.host.at, x->request.host.n);
+    key = store_key_of(s, host.at, host.n);
     key = store_key_with(s, key, &origin, sizeof(origin));
     key = store_key_with(s, key, path.at, path.n);
     return query.n ? store_key_with(s, key, query.at, query.n) : key;
+}
+
+/* It takes some of the requests for a URI and leaves others to other routes: what it fetches may be
+ * something else, and for others. */
+static bool
+is_choosy(const struct route *r)
+{
+    return r->headers.n || r->cookies.n || r->clients.n || r->listener.n || r->when;
+}
+
+struct store_key
+cache_find_key(const struct visit *v, struct slice path, struct slice query)
+{
+    const struct route *r = v->x->route;
+    struct store_key key = key_of_uri(v, path, query);
+
+    return r && is_choosy(r) ? store_key_with(v->c->store, key, r->name.at, r->name.n) : key;
 }
 
 bool
@@ -89,19 +121,24 @@ cache_find_begin(struct visit *v)
 }
 
 bool
-cache_find_variant(struct visit *v, struct slice names)
+cache_find_variant(struct visit *v, struct slice names, uint64_t generation)
 {
     struct text key;
 
+    bool good;
+
     v->names = arena_copy(&v->x->arena, names);
-    if (!slice_is_present(v->names))
-        return false;
     text_init(&key, KEY_MAX);
+    /* Variants whose names are gone are never found again, whatever becomes of the names. */
+    text_put(&key, slice_of((const char *) &generation, sizeof(generation)));
     cache_vary_key(v->names, &v->x->request.fields, &key);
-    if (!key.full)
+    good = slice_is_present(v->names) && !key.full;
+    if (good)
         v->key = store_key_with(v->c->store, v->primary, key.at, key.n);
+    else
+        v->keep = v->fill = false; /* there is no place that is its own */
     text_free(&key);
-    return !key.full;
+    return good;
 }
 
 /* ------------------------------------------------------------------ looking */
@@ -135,7 +172,7 @@ look_at(struct visit *v, struct store_object *o)
         store_hold(o);
         return CACHE_FOUND;
     case KEPT_VARY:
-        return cache_find_variant(v, kept_text(k)) ? CACHE_NOTHING : CACHE_PASS;
+        return cache_find_variant(v, kept_text(k), k->cut.generation) ? CACHE_NOTHING : CACHE_PASS;
     default:
         return CACHE_PASS;
     }
@@ -170,7 +207,8 @@ join(struct visit *v, struct store_object *o)
         return CACHE_NOTHING;
     if (e != OK)
         return gone_or(CACHE_PASS);
-    v->told.collapsed = true;
+    /* What is just read from the disk may be old, like all that was kept. */
+    v->told.collapsed = !store_is_from_disk(o);
     return look_at(v, o);
 }
 

@@ -13,6 +13,11 @@
 
 #include <stdlib.h>
 
+/* On one worker.  No limit of a client's counts those: he has his answer long since. */
+enum { REFRESHES_MAX = 128 };
+
+static _Thread_local unsigned refreshes;
+
 static void
 run_behind(struct visit *v)
 {
@@ -38,13 +43,14 @@ refresh(void *arg)
     caching_counts(v->c)->refreshed++;
     exchange_child_end(v->x);
     free(v);
+    refreshes--;
 }
 
 void
 cache_refresh(struct visit *from)
 {
     struct store_object *fresh = take(&from->fresh);
-    struct visit *v = malloc(sizeof(*v));
+    struct visit *v = refreshes < REFRESHES_MAX ? malloc(sizeof(*v)) : NULL;
 
     if (v) {
         *v = *from;
@@ -60,8 +66,10 @@ cache_refresh(struct visit *from)
             v->x->request.method = METHOD_GET;
             v->x->request.method_token = SLICE("GET");
             store_hold(v->found);
+            refreshes++;
             if (fiber_start("cache refresh", refresh, v))
                 return;
+            refreshes--;
             store_leave(v->found);
             exchange_child_end(v->x);
         }

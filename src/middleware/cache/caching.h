@@ -74,7 +74,8 @@ enum kept_kind {
 struct cache_cut {
     uint64_t total;       /* bytes of the whole; 0: it is not in pieces */
     uint64_t piece_bytes; /* of each but the last */
-    uint64_t generation;  /* drawn by lot: other versions, and fetches after a purge, have others */
+    uint64_t generation;  /* drawn by lot: other versions, and fetches after a purge, have others;
+                           * of a KEPT_VARY: in the keys of its variants */
 };
 
 /* The head of an object, as its store has it.  Fields and text follow. */
@@ -148,7 +149,7 @@ enum cache_found cache_find_anew(struct visit *v);
 
 /* v->key for a request whose responses differ by these names; false: no memory, or its fields are
  * too long. */
-bool cache_find_variant(struct visit *v, struct slice names);
+bool cache_find_variant(struct visit *v, struct slice names, uint64_t generation);
 /* A response that was fetched without looking: v->fresh, if nobody else fetches one. */
 bool cache_find_place(struct visit *v);
 

@@ -13,6 +13,8 @@
 #include "middleware/cache/caching.h"
 #include "runtime/loop.h"
 
+#include <stdatomic.h>
+
 /* Changes whenever anything about the layout does, the ids of fields among it. */
 enum { FORMAT = 0x6d310002 };
 
@@ -25,15 +27,12 @@ static uint64_t
 this_process(void)
 {
     static _Atomic uint64_t number;
-    uint64_t known = number, made;
+    uint64_t known = atomic_load(&number), made;
 
     if (known)
         return known;
     made = random_u64() | 1;
-    return __atomic_compare_exchange_n(&number, &known, made, false, __ATOMIC_RELAXED,
-                                       __ATOMIC_RELAXED)
-               ? made
-               : known;
+    return atomic_compare_exchange_strong(&number, &known, made) ? made : known;
 }
 
 const struct kept *

@@ -51,7 +51,8 @@ static const struct option store_options_table[] = {
      .max = TIB,
      .doc = "Larger responses are not kept; 0 is a quarter of the memory."},
     {"disk", &option_objects, offsetof(struct cache_store, disk), .object = &disk_object,
-     .flags = OPTION_POINTER, .doc = "A disk behind the memory; without, what is kept is in memory only."},
+     .flags = OPTION_POINTER,
+     .doc = "A disk behind the memory; without, what is kept is in memory only."},
     {NULL},
 };
 
@@ -73,12 +74,18 @@ tell(bool trouble, const char *sentence)
         log_info("cache: %s", sentence);
 }
 
+static uint64_t
+object_max(const struct cache_store *s)
+{
+    return s->object_bytes ? s->object_bytes : s->memory_bytes / 4;
+}
+
 static void
 apply(const struct cache_store *s)
 {
     struct store_options options = {
         .memory_bytes = s->memory_bytes,
-        .object_bytes = s->object_bytes ? s->object_bytes : s->memory_bytes / 4,
+        .object_bytes = object_max(s),
         .tell = tell,
     };
 
@@ -110,4 +117,16 @@ cache_stores_know(const struct option_list *stores, struct slice name)
         if (slice_eq(s[i].name, name))
             return true;
     return slice_eq(name, SLICE("default"));
+}
+
+uint64_t
+cache_stores_object_max(const struct option_list *stores, struct slice name)
+{
+    static const struct cache_store unsaid = {.memory_bytes = 64 * 1024 * 1024};
+    const struct cache_store *s = stores ? stores->at : NULL;
+
+    for (size_t i = 0; s && i < stores->n; i++)
+        if (slice_eq(s[i].name, name))
+            return object_max(&s[i]);
+    return object_max(&unsaid);
 }

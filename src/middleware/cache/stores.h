@@ -28,5 +28,7 @@ bool cache_stores_know(const struct option_list *stores, struct slice name);
 /* Members of a JSON object: "stores", and "caches" with what each route's has done; routes may be
  * NULL. */
 void cache_stores_write_status(const struct route_set *routes, struct text *out);
+/* How large a response may be that it keeps; as said there, or by default. */
+uint64_t cache_stores_object_max(const struct option_list *stores, struct slice name);
 
 #endif

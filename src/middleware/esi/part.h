@@ -9,8 +9,8 @@
 #include "middleware/esi/esi.h"
 
 enum {
-    ESI_PART_COST = 512,  /* of memory, roughly, beside its bytes */
-    ESI_EXCEPTS_MAX = 8,  /* inside of each other: they are settled by functions that call themselves */
+    ESI_PART_COST = 512, /* of memory, roughly, beside its bytes */
+    ESI_EXCEPTS_MAX = 8, /* inside of each other: functions that call themselves settle them */
 };
 
 enum esi_part_kind { ESI_PART_TEXT, ESI_PART_FRAGMENT, ESI_PART_TRY };

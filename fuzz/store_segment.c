@@ -91,7 +91,7 @@ try_footer(const char *at, size_t n)
         check_entries(&t, entries, n);
     entries_at = t.entries_at & 0xFFFFFFFF;
     n = (n - sizeof(t)) / sizeof(*entries);
-    segment_trailer_make(&t, SEGMENT, entries_at, entries, n, 1);
+    segment_trailer_make(&t, SEGMENT, entries_at, entries, n, 1, 2);
     check_entries(&t, entries, entries_at + n * sizeof(*entries) + sizeof(t));
 }
 

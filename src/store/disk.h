@@ -68,6 +68,7 @@ struct disk_segment {
     struct list link;      /* the oldest in front */
     uint64_t    number, process;
     uint64_t    measured;  /* the least epoch of its records */
+    uint64_t    newest;    /* the greatest: rules of the next process have to be newer */
     uint64_t    bytes;     /* of the file */
     int         fd;
     uint32_t    records;

@@ -285,6 +285,7 @@ load_footer(struct start *f, struct disk_segment *g, uint64_t bytes)
         return false;
     g->records = (uint32_t) t.entries_n;
     g->measured = t.measured;
+    g->newest = t.newest;
     g->sealed = true;
     return true;
 }
@@ -323,6 +324,8 @@ scan(struct start *f, struct disk_segment *g, uint64_t bytes)
             (struct segment_entry){.key = view.record.key, .at = at, .bytes = view.bytes};
         if (view.record.measured < g->measured)
             g->measured = view.record.measured;
+        if (view.record.measured > g->newest)
+            g->newest = view.record.measured;
         at += view.bytes;
     }
     return at;
@@ -371,8 +374,8 @@ load_segment(struct start *f, uint64_t number)
         disk_segment_drop(d, g);
         return;
     }
-    if (g->measured != UINT64_MAX)
-        purges_advance(&d->store->purges, g->measured);
+    /* A rule whose purge was not answered may be lost; its number must not come again. */
+    purges_advance(&d->store->purges, g->newest);
     for (uint32_t i = 0; i < g->records; i++)
         index_entry(f, g, &f->entries[i], i);
 }

@@ -151,7 +151,7 @@ disk_segment_seal(struct disk *d, struct disk_segment *g, const struct segment_e
     uint64_t at = g->bytes;
     enum err e;
 
-    segment_trailer_make(&t, g->number, at, entries, n, g->measured);
+    segment_trailer_make(&t, g->number, at, entries, n, g->measured, g->newest);
     e = disk_write_all(g->fd, entries, n * sizeof(*entries), at);
     if (e == OK)
         e = disk_write_all(g->fd, &t, sizeof(t), at + n * sizeof(*entries));
@@ -431,6 +431,8 @@ take_place(struct batch *b, struct segment_record *r, struct written *w)
     g->records++;
     if (r->measured < g->measured)
         g->measured = r->measured;
+    if (r->measured > g->newest)
+        g->newest = r->measured;
     d->writing[d->writing_n++] = r->key;
     pthread_mutex_unlock(&d->lock);
 }

@@ -158,13 +158,15 @@ segment_record_view(struct slice bytes, uint64_t segment, struct segment_view *v
 
 void
 segment_trailer_make(struct segment_trailer *t, uint64_t number, uint64_t entries_at,
-                     const struct segment_entry *entries, size_t n, uint64_t measured)
+                     const struct segment_entry *entries, size_t n, uint64_t measured,
+                     uint64_t newest)
 {
     *t = (struct segment_trailer){.magic = TRAILER_MAGIC,
                                   .number = number,
                                   .entries_at = entries_at,
                                   .entries_n = n,
-                                  .measured = measured};
+                                  .measured = measured,
+                                  .newest = newest};
     t->entries_sum = segment_sum(entries, n * sizeof(*entries));
     t->sum = SUM_OF(t);
 }

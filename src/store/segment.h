@@ -60,9 +60,8 @@ struct segment_trailer {
     uint64_t number;
     uint64_t entries_at;
     uint64_t entries_n;
-    uint64_t measured; /* the least of all records */
+    uint64_t measured, newest; /* the least and the greatest epoch of all records */
     uint64_t entries_sum;
-    uint64_t unused;
     uint64_t sum;
 };
 
@@ -113,7 +112,8 @@ uint64_t segment_sum(const void *bytes, size_t n);
 
 /* For n entries that stand at entries_at, or will. */
 void segment_trailer_make(struct segment_trailer *t, uint64_t number, uint64_t entries_at,
-                          const struct segment_entry *entries, size_t n, uint64_t measured);
+                          const struct segment_entry *entries, size_t n, uint64_t measured,
+                          uint64_t newest);
 /* In a file of so many bytes, whose last ones these are. */
 bool segment_trailer_is_good(const struct segment_trailer *t, uint64_t number,
                              uint64_t file_bytes);

@@ -203,6 +203,28 @@ TEST(what_comes_after_a_purge_is_not_purged)
     end();
 }
 
+/* Its purge has not been answered, but what was fetched after it has been written. */
+static void
+put_after_a_rule_that_is_lost(struct store *s)
+{
+    purges_add_tag(&s->purges, red, false);
+    put_tagged(s);
+}
+
+TEST(the_epoch_of_a_lost_rule_does_not_come_again)
+{
+    struct store *s;
+
+    begin();
+    and_die(put_after_a_rule_that_is_lost);
+    and_die(purge_red);
+    s = open_store();
+    EXPECT_EQ(look(s, 1, 10), ABSENT);
+    EXPECT_EQ(look(s, 2, 10), WHOLE);
+    store_drop(s);
+    end();
+}
+
 /* The disk's rules are kept while it has something older, and not longer. */
 TEST(rules_are_forgotten_with_the_segments_they_concern)
 {

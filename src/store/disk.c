@@ -188,7 +188,8 @@ disk_commit(struct tier *t)
     bool wanted;
 
     pthread_mutex_lock(&d->lock);
-    wanted = d->pending.n > 0 && clock_monotonic_us() >= d->ill_until_us;
+    /* Somebody else may be writing them just now: that is to be waited for. */
+    wanted = d->committed < d->noted && d->state >= DISK_LOADING;
     pthread_mutex_unlock(&d->lock);
     if (wanted)
         disk_aside(flush, d);

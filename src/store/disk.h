@@ -7,6 +7,7 @@
  *     disk_read.c   bringing an object back
  *     disk_pool.c   threads for that
  *     disk_write.c  the thread that writes, and makes room
+ *     disk_segments.c  the files
  *     disk_log.c    purges and what is forgotten, so that they hold after a restart
  *     disk_start.c  what is found in the folder
  *
@@ -135,6 +136,7 @@ struct disk {
 
     struct text     pending; /* of the log */
     bool            pending_lost;
+    uint64_t        noted, committed; /* entries so far, and those that are in the file */
     struct {
         struct store_key key;
         bool             soft;
@@ -188,7 +190,7 @@ void disk_index_clear(struct disk *d);
 void disk_index_each(struct disk *d, unsigned shard,
                      bool (*see)(struct disk *d, struct disk_entry *e, void *arg), void *arg);
 
-/* ------------------------------------------------------------------ segments, in disk_write.c */
+/* ------------------------------------------------------------------ disk_segments.c */
 
 /* With disk.lock.  NULL: no memory, or too many. */
 struct disk_segment *disk_segment_add(struct disk *d, uint64_t number, int fd);

@@ -47,6 +47,7 @@ disk_log_put(struct disk *d, struct segment_log_entry *e, struct slice bytes)
         text_init(&d->pending, PENDING_MAX);
     put_entry(&d->pending, e, bytes);
     d->pending_lost = d->pending_lost || d->pending.full;
+    d->noted++;
 }
 
 /* With the log's lock. */
@@ -63,10 +64,20 @@ abandon(struct disk *d)
     d->log.fd = -1;
 }
 
+/* With the log's lock, and none of disk.lock. */
+static void
+note_committed(struct disk *d, uint64_t noted)
+{
+    pthread_mutex_lock(&d->lock);
+    d->committed = noted;
+    pthread_mutex_unlock(&d->lock);
+}
+
 void
 disk_log_flush(struct disk *d)
 {
     struct text bytes = {0};
+    uint64_t noted;
     bool lost;
 
     pthread_mutex_lock(&d->log.lock);
@@ -74,6 +85,7 @@ disk_log_flush(struct disk *d)
         pthread_mutex_lock(&d->lock);
         bytes = d->pending;
         lost = d->pending_lost;
+        noted = d->noted;
         d->pending = (struct text){0};
         d->pending_lost = false;
         pthread_mutex_unlock(&d->lock);
@@ -81,6 +93,7 @@ disk_log_flush(struct disk *d)
             abandon(d);
         d->log.bytes += bytes.n;
         d->log.unsafe = d->log.unsafe || bytes.n;
+        note_committed(d, noted);
     }
     pthread_mutex_unlock(&d->log.lock);
     text_free(&bytes);
@@ -236,6 +249,7 @@ bool
 disk_log_rotate(struct disk *d)
 {
     const uint64_t before = d->log.number;
+    uint64_t noted;
     struct text t;
     char path[64];
     bool ok;
@@ -247,6 +261,7 @@ disk_log_rotate(struct disk *d)
     text_free(&d->pending);
     d->pending = (struct text){0};
     d->pending_lost = false;
+    noted = d->noted;
     pthread_mutex_unlock(&d->lock);
     put_begin(d, &t);
     purges_each(&d->store->purges, put_rule, &t);
@@ -254,6 +269,7 @@ disk_log_rotate(struct disk *d)
     ok = write_new(d, before + 1, &t);
     if (!ok && d->log.fd >= 0)
         abandon(d);
+    note_committed(d, noted);
     pthread_mutex_unlock(&d->log.lock);
     text_free(&t);
     disk_log_path(before, path);

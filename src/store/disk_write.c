@@ -62,111 +62,6 @@ nominal_of(uint64_t max_bytes)
 
 /* ------------------------------------------------------------------ segments */
 
-void
-disk_segment_path(uint64_t number, char out[64])
-{
-    snprintf(out, 64, "segment-%016llx", (unsigned long long) number);
-}
-
-struct disk_segment *
-disk_segment_add(struct disk *d, uint64_t number, int fd)
-{
-    struct disk_segment *g;
-    uint16_t slot = 0;
-
-    while (slot < DISK_SEGMENTS_MAX && d->slots[slot])
-        slot++;
-    g = slot < DISK_SEGMENTS_MAX ? calloc(1, sizeof(*g)) : NULL;
-    if (!g)
-        return NULL;
-    g->number = number;
-    g->process = d->process;
-    g->measured = UINT64_MAX;
-    g->bytes = sizeof(struct segment_header);
-    g->fd = fd;
-    g->refs = 1;
-    g->slot = slot;
-    d->slots[slot] = g;
-    list_append(&d->segments, &g->link);
-    d->segments_n++;
-    d->segments_bytes += g->bytes;
-    if (number >= d->next_number)
-        d->next_number = number + 1;
-    return g;
-}
-
-void
-disk_segment_leave(struct disk *d, struct disk_segment *g)
-{
-    bool last;
-
-    pthread_mutex_lock(&d->lock);
-    last = --g->refs == 0;
-    pthread_mutex_unlock(&d->lock);
-    if (last) {
-        close(g->fd);
-        free(g);
-    }
-}
-
-static bool
-is_in(struct disk *d, struct disk_entry *e, void *arg)
-{
-    const struct disk_segment *g = arg;
-
-    (void) d;
-    return e->slot == g->slot;
-}
-
-void
-disk_segment_drop(struct disk *d, struct disk_segment *g)
-{
-    char path[64];
-
-    for (unsigned shard = 0; shard < STORE_SHARDS; shard++) {
-        pthread_mutex_lock(&d->lock);
-        disk_index_each(d, shard, is_in, g);
-        pthread_mutex_unlock(&d->lock);
-    }
-    disk_segment_path(g->number, path);
-    (void) unlinkat(d->folder_fd, path, 0);
-    pthread_mutex_lock(&d->lock);
-    list_remove(&g->link);
-    d->slots[g->slot] = NULL;
-    d->segments_n--;
-    d->segments_bytes -= g->bytes;
-    if (d->open == g)
-        d->open = NULL;
-    pthread_mutex_unlock(&d->lock);
-    disk_segment_leave(d, g);
-    /* The rules that only it had to be measured against. */
-    store_sweep_wake(d->store);
-}
-
-enum err
-disk_segment_seal(struct disk *d, struct disk_segment *g, const struct segment_entry *entries,
-                  size_t n)
-{
-    struct segment_trailer t;
-    uint64_t at = g->bytes;
-    enum err e;
-
-    segment_trailer_make(&t, g->number, at, entries, n, g->measured, g->newest);
-    e = disk_write_all(g->fd, entries, n * sizeof(*entries), at);
-    if (e == OK)
-        e = disk_write_all(g->fd, &t, sizeof(t), at + n * sizeof(*entries));
-    if (e != OK) {
-        (void) !ftruncate(g->fd, (off_t) at);
-        return e;
-    }
-    pthread_mutex_lock(&d->lock);
-    g->sealed = true;
-    g->bytes += n * sizeof(*entries) + sizeof(t);
-    d->segments_bytes += n * sizeof(*entries) + sizeof(t);
-    pthread_mutex_unlock(&d->lock);
-    return OK;
-}
-
 /* No more is written to it; without a footer it is read from front to back at the next start. */
 static void
 close_segment(struct batch *b)
@@ -408,33 +303,59 @@ begin_place(struct batch *b, uint64_t bytes)
     return true;
 }
 
-/* The record takes that place. */
-static void
+/* With the shard's lock and disk.lock: it was not purged or replaced since it was looked at. */
+static bool
+is_right_still(struct disk *d, const struct written *w, struct segment_record *r)
+{
+    if (w->object) {
+        r->soft = atomic_load(&w->object->soft);
+        return w->object->indexed;
+    }
+    if (!is_there_still(d, w))
+        return false;
+    if (disk_index_find(d, w->key)->flags & DISK_SOFT)
+        r->soft = 1;
+    return true;
+}
+
+/* The record takes that place, if it is still right: from here on, whoever purges it sees that it
+ * is being written, and notes that what stands there is none.  Before, he does not need to. */
+static bool
 take_place(struct batch *b, struct segment_record *r, struct written *w)
 {
     struct disk *d = b->d;
     struct disk_segment *g = d->open;
-    const uint64_t bytes = segment_bytes(r);
+    struct shard *shard = store_shard_of(d->store, r->key);
+    bool right;
 
+    w->key = r->key;
     r->segment = g->number;
     r->ordinal = g->records;
-    w->key = r->key;
+    pthread_mutex_lock(&shard->lock);
+    pthread_mutex_lock(&d->lock);
+    right = is_right_still(d, w, r);
+    if (right) {
+        g->records++;
+        if (r->measured < g->measured)
+            g->measured = r->measured;
+        if (r->measured > g->newest)
+            g->newest = r->measured;
+        d->writing[d->writing_n++] = r->key;
+    }
+    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&shard->lock);
+    if (!right)
+        return false;
     w->entry = (struct disk_entry){.slot = g->slot,
                                    .ordinal = (uint16_t) r->ordinal,
                                    .at = (uint32_t) (b->next_at / SEGMENT_UNIT),
-                                   .units = (uint32_t) (bytes / SEGMENT_UNIT) & 0x3FFFFFFF};
+                                   .units =
+                                       (uint32_t) (segment_bytes(r) / SEGMENT_UNIT) & 0x3FFFFFFF};
     b->entries[r->ordinal] =
-        (struct segment_entry){.key = r->key, .at = b->next_at, .bytes = bytes};
+        (struct segment_entry){.key = r->key, .at = b->next_at, .bytes = segment_bytes(r)};
     b->written[b->written_n++] = *w;
-    b->next_at += bytes;
-    pthread_mutex_lock(&d->lock);
-    g->records++;
-    if (r->measured < g->measured)
-        g->measured = r->measured;
-    if (r->measured > g->newest)
-        g->newest = r->measured;
-    d->writing[d->writing_n++] = r->key;
-    pthread_mutex_unlock(&d->lock);
+    b->next_at += segment_bytes(r);
+    return true;
 }
 
 /* ------------------------------------------------------------------ moving on */
@@ -517,7 +438,8 @@ move_one(struct batch *b, struct disk_segment *from, const struct disk_entry *e)
         now.made_us = 0;
     if (!begin_place(b, bytes))
         return false;
-    take_place(b, &now, &w);
+    if (!take_place(b, &now, &w))
+        return true;
     segment_front_move(b->front, view.front_n, &now);
     if (put(b, slice_of(b->front, view.front_n)) &&
         copy_body(b, from, at + view.front_n, now.body_n) && fill_up(b, &now)) {
@@ -677,7 +599,10 @@ write_object(struct batch *b, struct store_object *o)
         store_leave(o);
         return;
     }
-    take_place(b, &r, &w);
+    if (!take_place(b, &r, &w)) {
+        store_leave(o);
+        return;
+    }
     if (!make_front(b, o, &r))
         fail(b, ERR_NO_MEMORY);
     else if (put(b, slice_of(b->front, segment_front_bytes(&r))) && put_body(b, o))

@@ -215,7 +215,7 @@ disk_measured(struct tier *t)
     struct disk_segment *g;
 
     pthread_mutex_lock(&d->lock);
-    if (d->state == DISK_LOADING)
+    if (d->reading || d->state == DISK_LOADING)
         least = 0;
     for (struct list *l = d->segments.next; l != &d->segments; l = l->next) {
         g = list_entry(l, struct disk_segment, link);
@@ -285,7 +285,7 @@ leave_folder(struct disk *d)
     d->state = d->ending ? DISK_OFF : DISK_OPENING;
     d->open = NULL;
     d->early_n = 0;
-    d->early_lost = false;
+    d->early_lost = d->reading = false;
     pthread_mutex_unlock(&d->lock);
     disk_queue_clear(d);
     disk_index_clear(d);

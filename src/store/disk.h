@@ -116,6 +116,7 @@ struct disk {
     enum disk_state state;
     bool            settled;  /* it is ready, or will not be so soon */
     bool            missed;   /* something was purged while it was opening */
+    bool            reading;  /* the rules of the log are coming back: none may be forgotten */
     bool            ending;
     uint64_t        max_bytes;
     uint64_t        ill_until_us;

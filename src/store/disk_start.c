@@ -565,6 +565,9 @@ start(struct start *f)
     /* What was purged before this has been purged of memory only. */
     f->doubtful = f->doubtful || purges_epoch(&f->d->store->purges) > 1;
     f->boot = this_boot();
+    pthread_mutex_lock(&f->d->lock);
+    f->d->reading = true;
+    pthread_mutex_unlock(&f->d->lock);
     read_logs(f);
     e = take_over(f);
     if (e != OK)
@@ -577,6 +580,9 @@ start(struct start *f)
     }
     if (disk_log_rotate(f->d))
         unlink_logs(f);
+    pthread_mutex_lock(&f->d->lock);
+    f->d->reading = false;
+    pthread_mutex_unlock(&f->d->lock);
     return OK;
 }
 

@@ -408,3 +408,40 @@ TEST(the_index_counts_as_memory)
     store_drop(s);
     end();
 }
+
+static _Atomic bool sweeping;
+
+static void *
+sweep_on(void *arg)
+{
+    while (sweeping)
+        store_sweep_step(arg, 1000);
+    return NULL;
+}
+
+/* The memory of a new process has been measured against everything at once: there is nothing. */
+TEST(no_rule_is_forgotten_before_the_segments_are_known)
+{
+    for (unsigned i = 0; i < 40; i++) {
+        const struct store_options plain = {.memory_bytes = 8 * MIB};
+        struct store *s, *same;
+        pthread_t sweeper;
+
+        begin();
+        and_die(put_tagged);
+        and_die(purge_red);
+        s = store_open(SLICE("test"), &plain);
+        sweeping = true;
+        CHECK(pthread_create(&sweeper, NULL, sweep_on, s) == 0);
+        same = open_store();
+        sweeping = false;
+        pthread_join(sweeper, NULL);
+        store_drop(same);
+        store_drop(s);
+        s = open_store();
+        EXPECT_EQ(look(s, 1, 10), ABSENT);
+        EXPECT_EQ(look(s, 2, 10), WHOLE);
+        store_drop(s);
+        end();
+    }
+}

@@ -165,7 +165,8 @@ cache_fill_is_far(struct store_object *o, uint64_t offset, uint64_t far)
 {
     struct slice chunk;
 
-    return offset > far && store_read(o, offset - far, loop_now_us(), &chunk) == ERR_TIMEOUT;
+    return offset > far && !store_is_from_disk(o) &&
+           store_read(o, offset - far, loop_now_us(), &chunk) == ERR_TIMEOUT;
 }
 
 /* The client may have left, or leave now: others, and those to come, still want it.  Only the end

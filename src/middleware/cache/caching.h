@@ -175,7 +175,7 @@ bool cache_fill(struct exchange *x, struct store_object *o, struct cache_filling
 void cache_fill_here(struct body *b, struct store_object *o);
 /* The rest of what is filled, directly: bytes from `offset` on, which the store did not take. */
 enum err cache_filling_next(struct cache_filling *f, uint64_t offset, struct slice *chunk);
-/* What has arrived ends more than `far` before the offset. */
+/* What has arrived from the origin ends more than `far` before the offset; a disk is fast. */
 bool cache_fill_is_far(struct store_object *o, uint64_t offset, uint64_t far);
 /* Waits until nobody needs the exchange any more. */
 void cache_filling_end(struct cache_filling *f);

@@ -217,7 +217,7 @@ disk_measured(struct tier *t)
     pthread_mutex_lock(&d->lock);
     if (d->reading || d->state == DISK_LOADING)
         least = 0;
-    for (struct list *l = d->segments.next; l != &d->segments; l = l->next) {
+    for (struct list *l = d->segments.next; least > 0 && l != &d->segments; l = l->next) {
         g = list_entry(l, struct disk_segment, link);
         if (g->measured < least)
             least = g->measured;
@@ -459,8 +459,10 @@ begin_thread(struct disk *d)
 {
     sigset_t all, before;
 
+    pthread_mutex_lock(&d->lock);
     d->ending = d->settled = d->missed = false;
     d->state = DISK_OPENING;
+    pthread_mutex_unlock(&d->lock);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     d->running = pthread_create(&d->thread, NULL, run, d) == 0;

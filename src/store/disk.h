@@ -95,7 +95,8 @@ enum disk_state {
 struct disk_log {
     pthread_mutex_t lock; /* of the file; taken before disk.lock */
     int             fd;   /* -1: none */
-    uint64_t        number, bytes, bytes_at_start;
+    uint64_t        number, bytes_at_start;
+    _Atomic uint64_t bytes;
     bool            unsafe; /* something was written since it was last made safe */
 };
 
@@ -118,8 +119,8 @@ struct disk {
     bool            missed;   /* something was purged while it was opening */
     bool            reading;  /* the rules of the log are coming back: none may be forgotten */
     bool            ending;
-    uint64_t        max_bytes;
-    uint64_t        ill_until_us;
+    _Atomic uint64_t max_bytes;
+    _Atomic uint64_t ill_until_us;
     struct disk_table tables[STORE_SHARDS];
     struct disk_segment *slots[DISK_SEGMENTS_MAX];
     struct list     segments;
@@ -146,7 +147,7 @@ struct disk {
     bool            early_lost; /* more than that */
 
     uint32_t        reads; /* under way */
-    uint64_t        hits, written, dropped, broken, moved, errors;
+    _Atomic uint64_t hits, written, dropped, broken, moved, errors;
 };
 
 /* ------------------------------------------------------------------ disk.c */

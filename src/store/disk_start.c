@@ -511,9 +511,9 @@ take_over(struct start *f)
     pthread_mutex_lock(&d->lock);
     f->doubtful = f->doubtful || d->missed;
     d->state = DISK_LOADING;
-    pthread_mutex_unlock(&d->lock);
     if (f->segments.n)
         d->next_number = f->segments.at[f->segments.n - 1] + 1;
+    pthread_mutex_unlock(&d->lock);
     if (f->doubtful) {
         if (f->segments.n)
             disk_tell(d, true, "%s is emptied: nobody knows what was purged of it", d->folder);

@@ -105,7 +105,7 @@ give_range(struct blocks *b, uint32_t unit, uint32_t end)
 
         if (order > BLOCKS_ORDERS - 1)
             order = BLOCKS_ORDERS - 1;
-        while (size_of(order) > end - unit)
+        while (order > 0 && size_of(order) > end - unit)
             order--;
         give_block(b, order, unit);
         unit += size_of(order);

@@ -18,7 +18,7 @@ enum {
     PATIENCE_STRETCH = 3, /* but no more than so many times the one that is configured */
     OPENING_SHARE = 8,    /* of connections, and of those who wait, may be opened at a time */
     SOON_ROUNDS = 2,      /* so many rounds of patience are a short wait */
-    LATELY_ROUNDS = 10,   /* and so many are lately */
+    LATELY_ROUNDS = 20,   /* and so many are lately */
     BUSY_SHARE = 8,
     BUSY_MAX_US = 60000000,
     SHARED_PATIENCE_US = 1000,

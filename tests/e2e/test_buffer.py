@@ -148,7 +148,7 @@ def test_without_room_the_server_waits(stage):
 
 def test_budgets_of_route_and_process(stage):
     """What is beyond them passes with backpressure; what is within is buffered."""
-    body = pattern(12 * MIB)
+    body = pattern(24 * MIB)
     served = []
 
     def script(conn):
@@ -157,7 +157,7 @@ def test_budgets_of_route_and_process(stage):
             conn.send(framed(body, "length"))
             served.append(1)
 
-    for budget in ({"route": {"file": "13MiB"}}, {"total": {"file": "13MiB"}}):
+    for budget in ({"route": {"file": "25MiB"}}, {"total": {"file": "25MiB"}}):
         served.clear()
         proxy = stage.proxy(stage.origin(script), use=[{"buffer": {**SMALL, **budget}}], workers=2)
         with slow_client(proxy.address, 65536) as one, slow_client(proxy.address, 65536) as two:

@@ -62,7 +62,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     message = slice_of(copy, size - 1);
     if (data[0] & WITH_VALUE)
         value = SLICE("value-of-the-proof");
-    id = size > 2 ? (uint16_t) (data[1] << 8 | data[2]) : 0;
+    id = (uint16_t) (size > 2 ? data[1] << 8 | data[2] : 0);
     e = acme_dns_read(message, id, data[0] & WITH_KEY ? &key : NULL, asked, AT_S, value, &a);
     check_answer(e, &a, message);
     CHECK(slice_is_present(value) || !a.has_value);

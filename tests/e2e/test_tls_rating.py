@@ -18,8 +18,6 @@ NOT_OURS = {"cert_revocation", "DNS_CAArecord", "security_headers", "engine_prob
             "cert_trust", "overall_grade"}
 
 
-
-
 def left_too_early(item):
     """On a busy machine its client leaves before the ticket has come; test_tls_sessions.py looks at resumption."""
     return item["id"].startswith("sessionresumption") and "connect problem" in item["finding"]

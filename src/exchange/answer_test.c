@@ -95,10 +95,13 @@ TEST(only_conditions_and_ranges_need_validators)
 {
     asked("GET", "Accept", "*/*");
     EXPECT(!exchange_answer_compares(x));
+    EXPECT(done());
     asked("GET", "If-None-Match", "\"two\"");
     EXPECT(exchange_answer_compares(x));
+    EXPECT(done());
     asked("GET", "Range", "bytes=1-2");
     EXPECT(exchange_answer_compares(x));
+    EXPECT(done());
 }
 
 /* Who sends may gather its chunks only if the source says that they stay. */
@@ -109,8 +112,10 @@ TEST(a_body_lasts_as_its_source_does)
     x = testing_exchange("GET", "http://example.com/", NULL, NULL, NULL);
     answer(200);
     EXPECT(x->response.body->lasting);
+    EXPECT(done());
     asked("GET", "Accept", "*/*");
     EXPECT(!x->response.body->lasting);
+    EXPECT(done());
 }
 
 TEST(an_end_that_is_known_is_said)

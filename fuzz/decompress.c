@@ -60,8 +60,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum err e = run(coding->decoder, 0, in, in.n + 1, whole, OUT_MAX, &n);
     enum err f = run(coding->decoder, 0, in, 1 + size % 61, pieces, OUT_MAX, &m);
 
-    CHECK(e == f || (e != ERR_END && f != ERR_END));
-    if (e != ERR_END)
+    /* libzstd takes a frame that is there as a whole by another way than pieces of one: of frames
+     * that are a little wrong, one may take what the other refuses. */
+    CHECK(e == f || (e != ERR_END && f != ERR_END) || coding == codings[CODING_ZSTD]);
+    if (e != ERR_END || f != ERR_END)
         return 0;
     CHECK(n == m && memcmp(whole, pieces, n) == 0);
     CHECK(run(coding->encoder(level), level, slice_of(whole, n), 3000, encoded, sizeof(encoded),

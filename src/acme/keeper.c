@@ -18,25 +18,13 @@
 enum {
     ATTENDANTS_MAX = 8,
     PEM_MAX = 256 * 1024,
-    SOON_US = 1000,
     LOOK_SPREAD_US = 1000000,      /* the first questions of a start do not come all at once */
     LOOK_LEAST_S = 60,             /* RFC 9773 4.3 */
     LOOK_MOST_S = 86400,
     LOOK_S = 6 * 3600,             /* where the authority does not say */
 };
 
-#define HOUR_US (3600ull * 1000000)
-
-static struct list queue = {&queue, &queue};
-static size_t attendants;
-
 /* ------------------------------------------------------------------ small things */
-
-static int64_t
-now_s(void)
-{
-    return (int64_t) (clock_wall_us() / 1000000);
-}
 
 /* "2026-11-21 16:30:00" */
 static struct slice
@@ -45,19 +33,6 @@ write_date(int64_t at_s, char room[ISO_DATE_LENGTH])
     iso_date_write(room, (uint64_t) at_s * 1000000);
     room[10] = ' ';
     return slice_of(room, 19);
-}
-
-static bool
-is_queued(const struct acme_keeper *k)
-{
-    return k->queue.next && !list_is_empty(&k->queue);
-}
-
-static void
-leave_queue(struct acme_keeper *k)
-{
-    if (is_queued(k))
-        list_remove(&k->queue);
 }
 
 /* ------------------------------------------------------------------ files */
@@ -205,7 +180,7 @@ note_failure(struct acme_keeper *k, const struct acme_config *config, const char
     k->not_before_us = loop_now_us() + wait_us;
     if (k->id)
         snprintf(shown, sizeof(shown), "the certificate in use %s %.*s UTC",
-                 k->facts.to_s < now_s() ? "has expired:" : "lasts until",
+                 k->facts.to_s < acme_now_s() ? "has expired:" : "lasts until",
                  SLICE_ARG(write_date(k->facts.to_s, date)));
     log_warning("certificates: no new one for %.*s, attempt %u: %s; next in %llu s; %s",
                 SLICE_ARG(k->name), k->failures, k->why,
@@ -257,7 +232,7 @@ order_from(struct acme_keeper *k, const struct acme_config *config, struct slice
     *trouble = (struct acme_trouble){0};
     text_init(&pem, PEM_MAX);
     text_fixed(&why, room, sizeof(room));
-    good = acme_order_run(&o, &pem, trouble) && !k->gone;
+    good = acme_order_run(&o, &pem, trouble) && !k->duty.gone;
     if (good && !take_pem(k, text_slice(&pem), directory.at, &why)) {
         good = false;
         snprintf(trouble->why, sizeof(trouble->why), "what %.*s gave is no good: %.*s",
@@ -276,7 +251,7 @@ order(struct acme_keeper *k, const struct acme_config *config, struct acme_troub
     const struct slice *urls = config->directories.at;
     bool asked = false;
 
-    for (size_t i = 0; i < config->directories.n && !k->gone; i++) {
+    for (size_t i = 0; i < config->directories.n && !k->duty.gone; i++) {
         uint64_t *wait_us = &k->directory_wait_us[i];
 
         if (*wait_us > loop_now_us())
@@ -285,7 +260,7 @@ order(struct acme_keeper *k, const struct acme_config *config, struct acme_troub
         if (order_from(k, config, urls[i], trouble))
             return true;
         *wait_us = loop_now_us() + trouble->wait_s * 1000000;
-        if (i + 1 < config->directories.n && !k->gone)
+        if (i + 1 < config->directories.n && !k->duty.gone)
             log_info("certificates: %.*s: %s", SLICE_ARG(k->name), trouble->why);
     }
     if (!asked)
@@ -301,7 +276,7 @@ renew(struct acme_keeper *k, const struct acme_config *config)
     bool good = k->local ? issue_locally(k, trouble.why, sizeof(trouble.why))
                          : order(k, config, &trouble);
 
-    if (k->gone)
+    if (k->duty.gone)
         return;
     if (good)
         note_success(k, config);
@@ -349,35 +324,38 @@ is_foreign(const struct acme_keeper *k)
 static bool
 is_due(const struct acme_keeper *k)
 {
-    return (!k->id || now_s() >= k->renewal_s || is_foreign(k)) &&
+    return (!k->id || acme_now_s() >= k->renewal_s || is_foreign(k)) &&
            loop_now_us() >= k->not_before_us;
 }
 
 /* The clock on the wall may jump: it is looked at every hour. */
 static uint64_t
-next_us(const struct acme_keeper *k)
+next_us(const struct acme_duty *duty)
 {
-    uint64_t now_us = loop_now_us(), at_us = now_us + HOUR_US, left_s;
+    const struct acme_keeper *k = container_of(duty, const struct acme_keeper, duty);
+    uint64_t now_us = loop_now_us(), at_us = now_us + ACME_HOUR_US, left_s;
 
     if (!k->id || is_foreign(k)) {
         at_us = k->not_before_us;
     } else {
-        left_s = k->renewal_s > now_s() ? (uint64_t) (k->renewal_s - now_s()) : 0;
-        if (left_s < HOUR_US / 1000000)
+        left_s = k->renewal_s > acme_now_s() ? (uint64_t) (k->renewal_s - acme_now_s()) : 0;
+        if (left_s < ACME_HOUR_US / 1000000)
             at_us = now_us + left_s * 1000000;
         if (at_us < k->not_before_us)
             at_us = k->not_before_us;
         if (at_us > k->look_us)
             at_us = k->look_us;
     }
-    return at_us < now_us + SOON_US ? now_us + SOON_US : at_us;
+    return acme_soon_us(at_us);
 }
 
 /* ------------------------------------------------------------------ attendants */
 
 static void
-keeper_free(struct acme_keeper *k)
+keeper_free(struct acme_duty *duty)
 {
+    struct acme_keeper *k = container_of(duty, struct acme_keeper, duty);
+
     tls_identity_release(k->id);
     tls_identity_release(k->placeholder);
     config_free(k->owner);
@@ -387,71 +365,45 @@ keeper_free(struct acme_keeper *k)
 
 /* A reload may change k's configuration meanwhile: the one it began with is held. */
 static void
-attend(struct acme_keeper *k)
+attend(struct acme_duty *duty)
 {
+    struct acme_keeper *k = container_of(duty, struct acme_keeper, duty);
     const struct acme_config *config = k->config;
     struct config *owner = config_hold(k->owner);
 
     if (!k->loaded) {
         acme_keeper_load(k); /* on demand: it may have been here before */
-        if (k->id && !k->gone)
+        if (k->id && !k->duty.gone)
             k->events->changed(k);
     }
-    if (k->id && k->look_us <= loop_now_us() && !k->gone)
+    if (k->id && k->look_us <= loop_now_us() && !k->duty.gone)
         look(k, config);
-    if (is_due(k) && !k->gone)
+    if (is_due(k) && !k->duty.gone)
         renew(k, config);
     config_free(owner);
 }
 
-static void
-attend_all(void *arg)
+/* First those that somebody waits for. */
+static enum acme_turn
+turn(struct acme_duty *duty)
 {
-    struct list *first;
+    struct acme_keeper *k = container_of(duty, struct acme_keeper, duty);
 
-    (void) arg;
-    while ((first = list_pop(&queue))) {
-        struct acme_keeper *k = list_entry(first, struct acme_keeper, queue);
-
-        k->attendant = fiber_self();
-        attend(k);
-        k->attendant = NULL;
-        fiber_uncancel(fiber_self());
-        if (k->gone)
-            keeper_free(k);
-        else
-            acme_keeper_wake(k);
-    }
-    attendants--;
-}
-
-static void
-on_time(struct timer *t)
-{
-    struct acme_keeper *k = container_of(t, struct acme_keeper, timer);
-
-    if (!k->wanted && !k->id && k->failures > 0) {
-        k->events->idle(k);
-        return;
-    }
     if (k->wanted)
-        list_append(&queue, &k->queue);
-    else
-        list_push(&queue, &k->queue); /* somebody waits for it */
-    if (attendants == ATTENDANTS_MAX)
-        return;
-    if (fiber_start("certificates", attend_all, NULL))
-        attendants++;
-    else if (attendants == 0) {
-        leave_queue(k);
-        timer_set(&loop_self()->timers, &k->timer, loop_now_us() + 1000000);
-    }
+        return ACME_TURN_LAST;
+    if (k->id || k->failures == 0)
+        return ACME_TURN_FIRST;
+    k->events->idle(k);
+    return ACME_TURN_NONE;
 }
+
+static ACME_DUTIES(certificates, .name = "certificates", .attendants_max = ATTENDANTS_MAX,
+                   .turn = turn, .attend = attend, .next_us = next_us, .free = keeper_free);
 
 size_t
 acme_keepers_busy(void)
 {
-    return attendants;
+    return certificates.attendants;
 }
 
 /* ------------------------------------------------------------------ from outside */
@@ -471,9 +423,8 @@ acme_keeper_new(struct slice name, const struct acme_config *config, struct conf
     k->local = acme_is_local(name);
     k->config = config;
     k->owner = config_hold(owner);
-    k->timer.fire = on_time;
     k->look_us = TIMER_NEVER;
-    list_init(&k->queue);
+    acme_duty_init(&k->duty, &certificates);
     k->events = events;
     return k;
 }
@@ -520,19 +471,11 @@ acme_keeper_identity(struct acme_keeper *k)
 void
 acme_keeper_wake(struct acme_keeper *k)
 {
-    if (!k->attendant && !is_queued(k))
-        timer_set(&loop_self()->timers, &k->timer, next_us(k));
+    acme_duty_wake(&k->duty);
 }
 
 void
 acme_keeper_drop(struct acme_keeper *k)
 {
-    timer_clear(&loop_self()->timers, &k->timer);
-    leave_queue(k);
-    if (!k->attendant) {
-        keeper_free(k);
-        return;
-    }
-    k->gone = true;
-    fiber_cancel(k->attendant, ERR_CANCELLED);
+    acme_duty_drop(&k->duty);
 }

@@ -3,9 +3,7 @@
  * acme/keeper.h - one name's certificate: from the state folder, ordered, renewed.  Private to the
  * room.
  *
- * A timer says when there is something to do; a few attendants, which are fibers, do it for all
- * names, so that thousands of them that fall due together neither need memory nor storm an
- * authority.
+ * When there is something to do for it, and who does it: duty.h.
  */
 #ifndef ACME_KEEPER_H
 #define ACME_KEEPER_H
@@ -13,8 +11,7 @@
 #include "acme/acme.h"
 #include "acme/certificate.h"
 #include "acme/client.h"
-#include "base/list.h"
-#include "runtime/timer.h"
+#include "acme/duty.h"
 
 struct acme_keeper_events;
 
@@ -41,10 +38,7 @@ struct acme_keeper {
     uint64_t directory_wait_us[ACME_DIRECTORIES_MAX]; /* by its place in the configuration */
     /* keeper.c's: */
     const struct acme_keeper_events *events;
-    struct timer  timer;
-    struct list   queue; /* zeroed: not in it */
-    struct fiber *attendant;
-    bool          gone; /* its attendant frees it */
+    struct acme_duty duty;
 };
 
 /* What the room's other half wants to hear of. */

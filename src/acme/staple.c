@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * acme/staple.c - when there is something to do for a certificate's response, and doing it.
- *
- * A few fibers attend to those whose time has come, one after the other, so that 10,000
- * certificates do not ask a responder all at once.
- */
+/* acme/staple.c - when there is something to do for a certificate's response, and doing it. */
 #include "acme/staple.h"
 
 #include "acme/schedule.h"
@@ -21,8 +16,6 @@
 
 enum {
     FETCH_US = 15000000,
-    SOON_US = 1000,
-    NO_FIBER_US = 1000000,
     ATTENDANTS_MAX = 4,
     RETRY_US = 5000000, /* after the first failure; doubled with each */
     GAP_MAX_S = 60,     /* between two responses, whatever they say of their life */
@@ -30,17 +23,6 @@ enum {
     QUESTION_MAX = 64 * 1024,
     NAME_MAX_BYTES = 300,
 };
-
-#define HOUR_US (3600ull * 1000000)
-
-static struct list queue = {&queue, &queue};
-static size_t attendants;
-
-static int64_t
-now_s(void)
-{
-    return (int64_t) (clock_wall_us() / 1000000);
-}
 
 struct slice
 acme_staple_name(const struct acme_staple *s)
@@ -53,7 +35,7 @@ acme_staple_name(const struct acme_staple *s)
 static bool
 is_stapled(const struct acme_staple *s)
 {
-    return s->response.n && s->life.until_s > now_s();
+    return s->response.n && s->life.until_s > acme_now_s();
 }
 
 /* ------------------------------------------------------------------ when */
@@ -61,29 +43,31 @@ is_stapled(const struct acme_staple *s)
 static bool
 is_due(const struct acme_staple *s)
 {
-    return (!is_stapled(s) || now_s() >= s->renewal_s) && loop_now_us() >= s->not_before_us;
+    return (!is_stapled(s) || acme_now_s() >= s->renewal_s) && loop_now_us() >= s->not_before_us;
 }
 
 /* The clock on the wall may jump: it is looked at every hour. */
 static uint64_t
-next_us(const struct acme_staple *s)
+next_us(const struct acme_duty *duty)
 {
+    const struct acme_staple *s = container_of(duty, const struct acme_staple, duty);
     uint64_t now_us = loop_now_us(), at_us = now_us;
 
-    if (is_stapled(s) && s->renewal_s > now_s())
-        at_us += (uint64_t) (s->renewal_s - now_s()) * 1000000;
+    if (!s->question.url.n)
+        return TIMER_NEVER;
+    if (is_stapled(s) && s->renewal_s > acme_now_s())
+        at_us += (uint64_t) (s->renewal_s - acme_now_s()) * 1000000;
     if (at_us < s->not_before_us)
         at_us = s->not_before_us;
-    if (at_us > now_us + HOUR_US)
-        at_us = now_us + HOUR_US;
-    return at_us < now_us + SOON_US ? now_us + SOON_US : at_us;
+    if (at_us > now_us + ACME_HOUR_US)
+        at_us = now_us + ACME_HOUR_US;
+    return acme_soon_us(at_us);
 }
 
 void
 acme_staple_wake(struct acme_staple *s)
 {
-    if (s->question.url.n && !s->attendant && list_is_empty(&s->queue))
-        timer_set(&loop_self()->timers, &s->timer, next_us(s));
+    acme_duty_wake(&s->duty);
 }
 
 /* ------------------------------------------------------------------ a response */
@@ -107,7 +91,7 @@ show_all(struct acme_staple *s)
 static void
 plan(struct acme_staple *s)
 {
-    int64_t gap_s = (s->life.until_s - now_s()) / 4;
+    int64_t gap_s = (s->life.until_s - acme_now_s()) / 4;
 
     s->failures = 0;
     s->renewal_s = acme_renewal_s(s->life.from_s, s->life.until_s, HALF, random_u64());
@@ -155,7 +139,7 @@ load(struct acme_staple *s)
         return;
     text_init(&der, ACME_FILE_MAX);
     text_fixed(&why, room, sizeof(room));
-    if (acme_state_read_sealed(path, &der) == OK && !s->gone &&
+    if (acme_state_read_sealed(path, &der) == OK && !s->duty.gone &&
         take_response(s, text_slice(&der), &why) == TLS_OCSP_GOOD) {
         s->not_before_us = 0; /* it was fetched by an earlier process */
         log_debug("certificates: %.*s is stapled with what `%s` has",
@@ -167,7 +151,7 @@ load(struct acme_staple *s)
 bool
 acme_staple_load(struct acme_staple *s)
 {
-    if (s->loaded || s->attendant || timer_is_set(&s->timer) || !list_is_empty(&s->queue))
+    if (s->loaded || !acme_duty_is_idle(&s->duty))
         return false;
     load(s);
     return true;
@@ -197,8 +181,8 @@ note_failure(struct acme_staple *s, struct slice why)
                         : s->must ? "clients may refuse the certificate: it must be stapled"
                                            : "nothing is stapled";
 
-    if (wait_us > HOUR_US)
-        wait_us = HOUR_US;
+    if (wait_us > ACME_HOUR_US)
+        wait_us = ACME_HOUR_US;
     s->not_before_us = loop_now_us() + wait_us;
     LOG_AT(s->failures == 1 || !is_stapled(s) ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG,
            "certificates: no OCSP response for %.*s, attempt %u: %.*s; next in %llu s; %s",
@@ -259,7 +243,7 @@ fetch(struct acme_staple *s)
     struct fetch_answer a;
     enum err err = http_fetch(&f, &a);
 
-    if (!s->gone)
+    if (!s->duty.gone)
         conclude(s, err, &a);
     fetch_answer_free(&a);
 }
@@ -267,8 +251,10 @@ fetch(struct acme_staple *s)
 /* ------------------------------------------------------------------ entries */
 
 static void
-staple_free(struct acme_staple *s)
+staple_free(struct acme_duty *duty)
 {
+    struct acme_staple *s = container_of(duty, struct acme_staple, duty);
+
     for (size_t i = 0; i < s->n_ids; i++)
         tls_identity_release(s->ids[i].id);
     free(s->ids);
@@ -278,57 +264,31 @@ staple_free(struct acme_staple *s)
     free(s);
 }
 
+static void
+attend(struct acme_duty *duty)
+{
+    struct acme_staple *s = container_of(duty, struct acme_staple, duty);
+
+    if (!s->loaded)
+        load(s);
+    if (!duty->gone && is_due(s))
+        fetch(s);
+}
+
+static enum acme_turn
+turn(struct acme_duty *duty)
+{
+    (void) duty;
+    return ACME_TURN_LAST;
+}
+
+static ACME_DUTIES(staples, .name = "stapling", .attendants_max = ATTENDANTS_MAX, .turn = turn,
+                   .attend = attend, .next_us = next_us, .free = staple_free);
+
 void
 acme_staple_drop(struct acme_staple *s)
 {
-    timer_clear(&loop_self()->timers, &s->timer);
-    list_remove(&s->queue);
-    if (!s->attendant) {
-        staple_free(s);
-        return;
-    }
-    s->gone = true;
-    fiber_cancel(s->attendant, ERR_CANCELLED);
-}
-
-static void
-attend_all(void *arg)
-{
-    struct list *first;
-
-    (void) arg;
-    while ((first = list_pop(&queue))) {
-        struct acme_staple *s = list_entry(first, struct acme_staple, queue);
-
-        s->attendant = fiber_self();
-        if (!s->loaded)
-            load(s);
-        if (!s->gone && is_due(s))
-            fetch(s);
-        s->attendant = NULL;
-        fiber_uncancel(fiber_self());
-        if (s->gone)
-            staple_free(s);
-        else
-            acme_staple_wake(s);
-    }
-    attendants--;
-}
-
-static void
-on_time(struct timer *t)
-{
-    struct acme_staple *s = container_of(t, struct acme_staple, timer);
-
-    list_append(&queue, &s->queue);
-    if (attendants == ATTENDANTS_MAX)
-        return;
-    if (fiber_start("stapling", attend_all, NULL)) {
-        attendants++;
-    } else if (attendants == 0) {
-        list_remove(&s->queue);
-        timer_set(&loop_self()->timers, t, loop_now_us() + NO_FIBER_US);
-    }
+    acme_duty_drop(&s->duty);
 }
 
 struct acme_staple *
@@ -346,14 +306,13 @@ acme_staple_new(const struct tls_identity *id, const char *state)
     memcpy(copy, der.at, der.n);
     s->certificate = slice_of(copy, der.n);
     s->must = tls_ocsp_must_staple(id);
-    s->timer.fire = on_time;
-    list_init(&s->queue);
+    acme_duty_init(&s->duty, &staples);
     text_init(&s->response, TLS_OCSP_MAX);
     arena_init(&s->arena, NULL, 0, QUESTION_MAX);
     s->state = arena_copy(&s->arena, slice_of(state, strlen(state) + 1)).at;
     if (s->state && tls_ocsp_question(id, &s->arena, &s->question))
         return s;
-    staple_free(s);
+    staple_free(&s->duty);
     return NULL;
 }
 

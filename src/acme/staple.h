@@ -6,12 +6,9 @@
 #ifndef ACME_STAPLE_H
 #define ACME_STAPLE_H
 
-#include "base/list.h"
+#include "acme/duty.h"
 #include "base/text.h"
-#include "runtime/timer.h"
 #include "tls/ocsp.h"
-
-struct fiber;
 
 /* An identity that some server shows; a reference. */
 struct acme_shown {
@@ -33,10 +30,7 @@ struct acme_staple {
     bool                     loaded;      /* the file was looked for */
     unsigned                 failures;    /* in a row */
     uint64_t                 not_before_us;
-    struct timer             timer;
-    struct list              queue;       /* pointing to itself: not in it */
-    struct fiber            *attendant;
-    bool                     gone;        /* its attendant frees it */
+    struct acme_duty         duty;
 };
 
 /* Of the identity's certificate, without showing it yet; NULL when out of memory. */

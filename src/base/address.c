@@ -204,6 +204,17 @@ address_eq(const union address *a, const union address *b)
 }
 
 bool
+address_is_loopback(const union address *a)
+{
+    union address one = *a;
+
+    address_unmap(&one);
+    return one.any.sa_family == AF_UNIX ||
+           (one.any.sa_family == AF_INET && ntohl(one.v4.sin_addr.s_addr) >> 24 == 127) ||
+           (one.any.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&one.v6.sin6_addr));
+}
+
+bool
 address_same_ip(const union address *a, const union address *b)
 {
     union address one = *a, two = *b;

@@ -33,6 +33,8 @@ bool address_parse(struct slice s, union address *a);
 bool address_split(struct slice s, uint16_t default_port, struct slice *host, uint16_t *port);
 
 uint16_t address_port(const union address *a);
+/* 127.0.0.0/8, ::1, or a Unix socket. */
+bool address_is_loopback(const union address *a);
 bool address_eq(const union address *a, const union address *b);
 /* Same IP address (v4-mapped IPv6 equals IPv4), whatever the port. */
 bool address_same_ip(const union address *a, const union address *b);

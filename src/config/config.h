@@ -6,9 +6,9 @@
  * (config/option.h).  From the tables come parsing, validation, defaults, the JSON Schema, the
  * reference in docs/ and, later, what the REST API accepts.  The engine knows no feature.
  *
- * Steps      text -> tree of nodes with marks (YAML, a strict subset), ${env:X} and ${file:...}
- *            replaced -> includes joined -> defaults merged, bound to structs by the tables,
- *            checked.
+ * Steps      text -> tree of nodes with marks (YAML, a strict subset) -> includes joined ->
+ *            ${env:X} and ${file:...} replaced -> defaults merged, bound to structs by the tables,
+ *            checked.  config/document.h is for who stops after the second and changes the tree.
  * Errors     all of them at once, in a report; each with file:line:column, the line, a caret and,
  *            where one is likely, a suggestion.
  * Lifetime   everything a loaded configuration points at lives in its arena until the last
@@ -70,6 +70,7 @@ struct config_message {
 struct config_file {
     struct slice path;
     struct slice text;
+    struct slice base; /* relative paths in it start at the folder of this file; absent: of path */
 };
 
 struct config_report {

@@ -137,10 +137,12 @@ assemble(struct loader *l, struct config_node *file, const struct chain *here)
     for (struct config_node **last = &part.first; n; n = next) {
         next = take(&n->next);
         if (slice_eq(n->key, SLICE("version"))) {
+            substitute_tree(l, n);
             check_version(l, n);
         } else if (slice_eq(n->key, SLICE("include"))) {
             merge_join(l, whole, &part);
             last = &part.first;
+            substitute_tree(l, n);
             include_all(l, whole, here, n);
         } else {
             *last = n;

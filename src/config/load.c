@@ -58,6 +58,7 @@ finish(struct loader *l, struct config_node *tree, const struct option_object *t
 {
     if (!tree || l->failed)
         return false;
+    substitute_tree(l, tree);
     l->config->tree = tree;
     l->defaults = l->config->defaults = merge_take(tree, SLICE("defaults"));
     if (!bind_root(l, type, tree) || l->failed)
@@ -68,6 +69,26 @@ finish(struct loader *l, struct config_node *tree, const struct option_object *t
     return true;
 }
 
+bool
+load_start(struct loader *l, const struct option_object *type)
+{
+    l->config = config_new(type);
+    if (!l->config)
+        return tree_no_memory(l);
+    l->arena = &l->config->arena;
+    return true;
+}
+
+struct config *
+load_tree(struct loader *l, struct config_node *tree, const struct option_object *type,
+          size_t errors)
+{
+    if (finish(l, tree, type) && l->report->errors == errors)
+        return l->config;
+    config_free(take(&l->config));
+    return NULL;
+}
+
 /* text.at NULL: the name is a path to be read. */
 static struct config *
 load(const char *name, struct slice text, const struct option_object *type,
@@ -75,18 +96,11 @@ load(const char *name, struct slice text, const struct option_object *type,
 {
     struct loader l = {.source = source ? source : &config_source_system, .report = report};
     size_t errors = report->errors;
-    struct config_node *tree;
 
-    l.config = config_new(type);
-    if (!l.config) {
-        tree_no_memory(&l);
+    if (!load_start(&l, type))
         return NULL;
-    }
-    tree = text.at ? include_text(&l, name, text) : include_file(&l, name);
-    if (finish(&l, tree, type) && report->errors == errors)
-        return l.config;
-    config_free(l.config);
-    return NULL;
+    return load_tree(&l, text.at ? include_text(&l, name, text) : include_file(&l, name), type,
+                     errors);
 }
 
 struct config *

@@ -2,8 +2,8 @@
 /*
  * config/load.h - private: from text to one tree of nodes.
  *
- * Nodes and their texts live in the arena of the configuration being made; the texts of files in
- * the report, which shows their lines.  Whatever goes wrong is a message in the report; `failed`
+ * Nodes and their texts live in the arena of the configuration, or document, being made; the texts
+ * of files in the report, which shows their lines.  Whatever goes wrong is a message in the report; `failed`
  * says that there is no tree worth binding (bad syntax, a file that cannot be read, out of memory).
  */
 #ifndef CONFIG_LOAD_H
@@ -25,7 +25,8 @@ enum {
 #define CONFIG_ARENA_MAX ((size_t) 1 << 30)
 
 struct loader {
-    struct config              *config;
+    struct config              *config; /* being made; NULL while there are but nodes */
+    struct arena               *arena;  /* of nodes and texts */
     struct config_report       *report;
     const struct config_source *source;
     struct config_node         *defaults; /* the map under `defaults:`, NULL when there is none */
@@ -43,6 +44,8 @@ struct loader {
 int report_add_file(struct config_report *r, struct slice path, struct slice text);
 /* True while messages are kept and not only counted, so that costly hints can be spared. */
 bool report_keeps(const struct config_report *r);
+/* The file from whose folder relative paths at that place start; empty: the current folder. */
+struct slice report_base(const struct config_report *r, struct config_mark mark);
 /* "site.yaml:3:5" into the report's arena. */
 const char *report_place(struct config_report *r, struct config_mark mark);
 
@@ -56,6 +59,9 @@ struct slice tree_text(struct loader *l, struct slice s);
 struct slice tree_key(struct loader *l, struct slice s);
 /* The node and all below it; key and next are the caller's to set.  NULL as tree_new. */
 struct config_node *tree_copy(struct loader *l, const struct config_node *node);
+/* The same with texts of its own, for another arena.  files: where places in each file go. */
+struct config_node *tree_clone(struct loader *l, const struct config_node *node,
+                               const uint16_t *files);
 /* Always false. */
 bool tree_no_memory(struct loader *l);
 /* "a map", "a list", "a single value". */
@@ -72,13 +78,26 @@ struct config_node *yaml_parse(struct loader *l, struct slice text, int file);
 struct config_mark yaml_locate(const struct config_report *r, const struct config_node *node,
                                size_t offset);
 
+/* ------------------------------------------------------------------ json.c */
+
+/* The tree of a text that is JSON; NULL, in silence, when it is something else or memory is used
+ * up. */
+struct config_node *tree_parse_json(struct loader *l, struct slice text, uint16_t file);
+
 /* ------------------------------------------------------------------ substitute.c */
 
-/* True when there is something that substitute() would change. */
-bool substitute_needed(struct slice text);
-/* The text, kept as by tree_text, with ${env:X}, ${env:X:-fallback} and ${file:/path} replaced; at
- * is NULL after a message. */
-struct slice substitute(struct loader *l, struct config_mark mark, struct slice text);
+/* Replaces ${env:X}, ${env:X:-fallback} and ${file:/path} in all scalars of a tree; those for which
+ * that fails are reported and faulty. */
+void substitute_tree(struct loader *l, struct config_node *node);
+
+/* ------------------------------------------------------------------ load.c */
+
+/* The configuration of a tree, whose memory is l->config's; NULL after messages, and l->config is
+ * gone.  errors: how many the report had when reading began. */
+struct config *load_tree(struct loader *l, struct config_node *tree,
+                         const struct option_object *type, size_t errors);
+/* Makes l->config; false, after a message, when out of memory. */
+bool load_start(struct loader *l, const struct option_object *type);
 
 /* ------------------------------------------------------------------ include.c, merge.c */
 

@@ -58,6 +58,17 @@ report_add_file(struct config_report *r, struct slice path, struct slice text)
     return (int) n;
 }
 
+struct slice
+report_base(const struct config_report *r, struct config_mark mark)
+{
+    const struct config_file *f;
+
+    if (mark.line == 0 || mark.file >= r->n_files)
+        return SLICE("");
+    f = &r->files[mark.file];
+    return f->base.at ? f->base : f->path;
+}
+
 bool
 report_keeps(const struct config_report *r)
 {

@@ -47,9 +47,9 @@ base_of(const struct config_bind *b, const void *field)
 
     if (mark.line == 0 && b->here.node)
         mark = b->here.node->mark;
-    if (mark.file < b->loader->report->n_files)
-        return b->loader->report->files[mark.file].path;
-    return SLICE("");
+    if (mark.line == 0) /* a default: as though the main file said it */
+        mark = (struct config_mark){1, 1, 0};
+    return report_base(b->loader->report, mark);
 }
 
 const struct config_source *
@@ -93,7 +93,10 @@ config_bind_defaults(const struct config *config, struct arena *arena,
                      const struct option_object *object, struct config_report *report)
 {
     struct config scratch = {.type = object};
-    struct loader l = {.config = &scratch, .report = report, .source = &config_source_system};
+    struct loader l = {.config = &scratch,
+                       .arena = &scratch.arena,
+                       .report = report,
+                       .source = &config_source_system};
     struct config_bind b = {.loader = &l};
     size_t errors = report->errors;
     struct config_node *empty;

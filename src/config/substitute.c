@@ -40,12 +40,6 @@ next_start(struct slice text, size_t from)
     return SLICE_NOT_FOUND;
 }
 
-bool
-substitute_needed(struct slice text)
-{
-    return next_start(text, 0) != SLICE_NOT_FOUND;
-}
-
 static bool
 put_env(struct loader *l, struct config_mark mark, struct slice inside, struct text *out)
 {
@@ -81,8 +75,7 @@ put_env(struct loader *l, struct config_mark mark, struct slice inside, struct t
 static bool
 put_file(struct loader *l, struct config_mark mark, struct slice inside, struct text *out)
 {
-    struct slice base = mark.line ? l->report->files[mark.file].path : SLICE("");
-    struct slice path = include_path(l, base, inside);
+    struct slice path = include_path(l, report_base(l->report, mark), inside);
     struct text content;
     struct slice s;
     int error;
@@ -127,7 +120,8 @@ put_one(struct loader *l, struct config_mark mark, struct slice *rest, struct te
     return is_env ? put_env(l, mark, inside, out) : put_file(l, mark, inside, out);
 }
 
-struct slice
+/* The text with everything replaced, kept as by tree_text; at is NULL after a message. */
+static struct slice
 substitute(struct loader *l, struct config_mark mark, struct slice text)
 {
     struct slice result = {NULL, 0};
@@ -155,4 +149,27 @@ substitute(struct loader *l, struct config_mark mark, struct slice text)
         result = tree_text(l, out.n ? text_slice(&out) : SLICE(""));
     text_free(&out);
     return result;
+}
+
+static void
+substitute_scalar(struct loader *l, struct config_node *node)
+{
+    struct slice text;
+
+    if (node->faulty || next_start(node->text, 0) == SLICE_NOT_FOUND)
+        return;
+    text = substitute(l, node->mark, node->text);
+    node->faulty = !text.at;
+    if (text.at)
+        node->text = text;
+    node->quoted |= text.n > 0; /* a value that reads `null` is a text */
+}
+
+void
+substitute_tree(struct loader *l, struct config_node *node)
+{
+    if (node->kind == CONFIG_SCALAR)
+        substitute_scalar(l, node);
+    for (struct config_node *n = node->first; n; n = n->next)
+        substitute_tree(l, n);
 }

@@ -59,7 +59,7 @@ tree_new(struct loader *l, enum config_node_kind kind, struct config_mark mark)
         l->failed = true;
         return NULL;
     }
-    n = arena_new(&l->config->arena, struct config_node);
+    n = arena_new(l->arena, struct config_node);
     if (!n) {
         tree_no_memory(l);
         return NULL;
@@ -76,14 +76,14 @@ tree_text(struct loader *l, struct slice s)
     char *p;
 
     if (s.n >= TEXT_BLOCK / 8) {
-        struct slice copy = arena_copy(&l->config->arena, s);
+        struct slice copy = arena_copy(l->arena, s);
 
         if (!copy.at)
             tree_no_memory(l);
         return copy;
     }
     if (s.n + 1 > (size_t) (l->text_end - l->text_at)) {
-        l->text_at = arena_alloc(&l->config->arena, TEXT_BLOCK);
+        l->text_at = arena_alloc(l->arena, TEXT_BLOCK);
         l->text_end = l->text_at ? l->text_at + TEXT_BLOCK : NULL;
         if (!l->text_at) {
             tree_no_memory(l);
@@ -127,4 +127,29 @@ tree_copy(struct loader *l, const struct config_node *node)
         last = &(*last)->next;
     }
     return copy;
+}
+
+struct config_node *
+tree_clone(struct loader *l, const struct config_node *node, const uint16_t *files)
+{
+    struct config_node *copy = tree_new(l, node->kind, node->mark), **last;
+
+    if (!copy)
+        return NULL;
+    copy->quoted = node->quoted;
+    copy->key_mark = node->key_mark;
+    copy->mark.file = files[node->mark.file];
+    copy->key_mark.file = files[node->key_mark.file];
+    if (node->kind == CONFIG_SCALAR)
+        copy->text = tree_text(l, node->text);
+    if (node->key.at)
+        copy->key = tree_key(l, node->key);
+    last = &copy->first;
+    for (const struct config_node *n = node->first; n && !l->failed; n = n->next) {
+        *last = tree_clone(l, n, files);
+        if (!*last)
+            return NULL;
+        last = &(*last)->next;
+    }
+    return l->failed ? NULL : copy;
 }

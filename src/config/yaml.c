@@ -300,13 +300,7 @@ on_value(struct yaml *y, struct slice text, struct config_mark mark, bool quoted
         node->faulty = true;
         text.n = 0;
     }
-    if (substitute_needed(text)) {
-        node->text = substitute(l, mark, text);
-        node->faulty = !node->text.at;
-        node->quoted |= node->text.n > 0;
-    }
-    if (!node->text.at)
-        node->text = tree_text(l, text);
+    node->text = tree_text(l, text);
     y->stop |= !node->text.at;
     place(y, node, (struct anchored){node, 1, 0}, anchor);
 }

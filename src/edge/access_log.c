@@ -169,6 +169,8 @@ tls_of(const struct exchange *x)
     X(date, time, 24, true, wall_us, "When the exchange was over (UTC).")                         \
     X(string, id, 128, x->request_id.n, x->request_id,                                            \
       "Id of the request, if one was made or taken over.")                                        \
+    X(string, trace_id, 32, x->trace_id.n, x->trace_id,                                           \
+      "Id of the trace that the exchange is part of, where there is `tracing`.")                  \
     X(string, client, ADDRESS_TEXT_MAX, x->client_ip.n, x->client_ip,                             \
       "IP address of the client; behind trusted proxies the one that they tell.")                 \
     X(string, listener, 128, x->client->listener.n, x->client->listener, "Name of the listener.") \

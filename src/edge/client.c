@@ -6,6 +6,7 @@
  * bytes arrive they are received into a lent buffer first, and only then a fiber takes over.
  */
 #include "edge/client.h"
+#include "exchange/recorded.h"
 #include "observe/log.h"
 
 #include <errno.h>
@@ -98,6 +99,7 @@ listener_release(struct listener *l)
 {
     if (--l->refs == 0) {
         list_remove(&l->link);
+        metrics_release(l->metrics);
         free(l);
     }
 }
@@ -112,16 +114,22 @@ release_conn(struct sock *s)
 }
 
 static void
+count_open(struct listener *l, int n)
+{
+    l->open += (uint32_t) n;
+    account_count(&l->edge->counters->open, n);
+    metrics_add(l->metrics, l->edge->worker, ACCOUNT_LISTENER_OPEN, n);
+}
+
+static void
 close_now(struct client_conn *c)
 {
-    struct edge *e = client_edge(c);
-
     timer_clear(timers(), &c->timer);
     io_cancel(&c->park);
     if (c->buffer)
         buffer_give(BUFFER_SMALL, take(&c->buffer));
     list_remove(&c->link);
-    e->counters.open--;
+    count_open(c->listener, -1);
     atomic_fetch_sub_explicit(&open_in_total, 1, memory_order_relaxed);
     c->sock.release = release_conn;
     sock_close(&c->sock);
@@ -341,11 +349,12 @@ static const char busy[] =
 
 /* Answered without reading: there is no room for more. */
 static void
-refuse_connection(struct edge *e, int fd)
+refuse_connection(const struct listener *l, int fd)
 {
     char dropped[2048];
 
-    e->counters.refused++;
+    account_count(&l->edge->counters->refused, 1);
+    metrics_add(l->metrics, l->edge->worker, ACCOUNT_LISTENER_REFUSED, 1);
     (void) !recv(fd, dropped, sizeof(dropped), MSG_DONTWAIT);
     (void) !send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(fd, SHUT_WR);
@@ -378,27 +387,28 @@ on_accept(struct acceptor *a, int fd, const union address *peer)
     struct client_conn *c = NULL;
     union address local = l->address;
 
-    e->counters.connections++;
+    account_count(&e->counters->connections, 1);
+    metrics_add(l->metrics, e->worker, ACCOUNT_LISTENER_CONNECTIONS, 1);
     if (atomic_fetch_add_explicit(&open_in_total, 1, memory_order_relaxed) < e->max_connections)
         c = calloc(1, sizeof(*c));
     if (!c) {
         log_warning("at the limit of connections: answered 503 reason=overloaded limit=%llu",
                     (unsigned long long) e->max_connections);
         atomic_fetch_sub_explicit(&open_in_total, 1, memory_order_relaxed);
-        refuse_connection(e, fd);
+        refuse_connection(l, fd);
         return;
     }
     sock_init(&c->sock, fd);
     c->listener = l;
     l->refs++;
-    c->id = e->counters.connections << 8 | e->worker;
+    c->id = atomic_load_explicit(&e->counters->connections, memory_order_relaxed) << 8 | e->worker;
     c->secure = l->config->tls != NULL;
     c->proxied = !l->config->proxy_protocol;
     if (is_wildcard(&l->address))
         local_address(l, fd, &local);
     client_set_peer(c, peer, &local);
     list_push(&e->parked, &c->link);
-    e->counters.open++;
+    count_open(l, 1);
     receive(c);
 }
 
@@ -418,7 +428,7 @@ on_trouble(struct acceptor *a, enum err err)
 
         if (fd < 0)
             break;
-        refuse_connection(e, fd);
+        refuse_connection(l, fd);
     }
     e->spare_fd = dup(STDERR_FILENO);
 }
@@ -460,6 +470,20 @@ listener_find(struct edge *e, const union address *address)
     return NULL;
 }
 
+/* Connections that are open count under the name that the listener has now. */
+static void
+listener_count(struct listener *l, struct metrics *m)
+{
+    int64_t open = l->open;
+
+    if (m == l->metrics)
+        return;
+    metrics_add(l->metrics, l->edge->worker, ACCOUNT_LISTENER_OPEN, -open);
+    metrics_release(l->metrics);
+    l->metrics = metrics_hold(m);
+    metrics_add(l->metrics, l->edge->worker, ACCOUNT_LISTENER_OPEN, open);
+}
+
 static void
 listener_configure(struct listener *l, const struct listener_config *config)
 {
@@ -468,6 +492,7 @@ listener_configure(struct listener *l, const struct listener_config *config)
     memcpy(l->name_text, config->name.at, n);
     l->name = slice_of(l->name_text, n);
     l->config = config;
+    listener_count(l, config->metrics);
 }
 
 static void
@@ -577,6 +602,7 @@ edge_new(unsigned worker, uint64_t max_connections)
         return NULL;
     e->worker = worker;
     e->max_connections = max_connections;
+    e->counters = account_begin(worker);
     e->spare_fd = dup(STDERR_FILENO);
     list_init(&e->listeners);
     list_init(&e->parked);
@@ -607,7 +633,7 @@ edge_drain(struct edge *e)
 bool
 edge_is_empty(const struct edge *e)
 {
-    return e->counters.open == 0 && e->counters.tunnels == 0;
+    return e->counters->open == 0 && e->counters->tunnels == 0;
 }
 
 void
@@ -630,5 +656,7 @@ edge_free(struct edge *e)
         use_release(e->use);
     if (e->spare_fd >= 0)
         close(e->spare_fd);
+    trace_exit();
+    recorded_exit();
     free(e);
 }

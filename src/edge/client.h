@@ -3,6 +3,7 @@
 #ifndef EDGE_CLIENT_H
 #define EDGE_CLIENT_H
 
+#include "edge/account.h"
 #include "edge/edge.h"
 #include "http/h1.h"
 #include "runtime/fiber.h"
@@ -19,11 +20,13 @@ struct listener {
     struct acceptor               acceptor;
     struct edge                  *edge;
     const struct listener_config *config; /* in the current snapshot; valid while accepting */
+    struct metrics               *metrics; /* of that name; held; NULL: nothing is counted */
     union address                 address;
     struct slice                  name;
     char                          name_text[64];
     struct list                   link;
     uint32_t                      refs; /* the edge and its connections */
+    uint32_t                      open; /* connections, but for those that are closing */
 };
 
 struct edge {
@@ -35,7 +38,7 @@ struct edge {
     struct list          serving; /* connections with one */
     struct list          sessions; /* HTTP/2 connections: theirs have a fiber for each stream */
     struct list          tunnels;
-    struct edge_counters counters;
+    struct edge_counters *counters; /* account.c's */
     uint64_t             serial;
     int                  spare_fd; /* closed to accept and refuse when descriptors are used up */
     bool                 draining;
@@ -150,6 +153,31 @@ void serving_run(struct serving *s);
 enum serving_outcome serving_answer(struct serving *s);
 void serving_log(struct serving *s);
 void serving_end(struct serving *s);
+/* As exchange_ops has it. */
+bool serving_client_user(const struct exchange *x, uint32_t *uid);
+
+/* account.c */
+/* Names what is compiled in; before tables are used. */
+void account_prepare(void);
+/* The numbers of a worker, which only it writes. */
+struct edge_counters *account_begin(unsigned worker);
+/* NULL: there is no such worker.  Any thread. */
+const struct edge_counters *account_of(unsigned worker);
+/* Its answer has become a connection of its own: how long it took means nothing. */
+bool account_is_tunnel(const struct exchange *x);
+/* account_fact.c: to analytics. */
+void account_record(unsigned worker, const struct exchange *x);
+/* The exchange is over: writes its records, counts it. */
+void account_exchange(struct edge *e, const struct snapshot *s, const struct listener *l,
+                      struct exchange *x);
+
+static inline void
+account_count(_Atomic uint64_t *counter, int64_t n)
+{
+    atomic_store_explicit(counter,
+                          atomic_load_explicit(counter, memory_order_relaxed) + (uint64_t) n,
+                          memory_order_relaxed);
+}
 
 /* request.c: what is the same in all versions; false when it was refused (x.response is there
  * then). */

@@ -11,6 +11,7 @@
  *     send.c         the response, head and body
  *     upgrade.c      connections that became tunnels
  *     access_log.c   the record at the end
+ *     account.c      what is counted
  *
  * Threads  everything here belongs to one worker, but for struct snapshot, which all read.
  */
@@ -21,6 +22,7 @@
 #include "edge/h2_options.h"
 #include "edge/tls_options.h"
 #include "exchange/route.h"
+#include "exchange/trace.h"
 #include "runtime/sock.h"
 
 /* What the configuration says of a listener. */
@@ -40,6 +42,7 @@ struct listener_config {
     struct h2_options  http2;
     struct tls_listener *tls; /* NULL: plain */
     int                redirect; /* enum listener_redirect */
+    struct metrics    *metrics;  /* what is counted of it, once it serves; NULL: nothing */
 };
 
 enum listener_redirect { LISTENER_REDIRECT_OFF, LISTENER_REDIRECT_HTTPS };
@@ -53,6 +56,9 @@ struct snapshot {
     struct route_set  *routes;
     struct option_list listeners; /* of struct listener_config */
     struct option_list logs;      /* of struct access_log, opened */
+    const struct tracing_config *tracing; /* NULL: nothing is traced */
+    const struct analytics_config *analytics; /* NULL: nothing is recorded */
+    struct metrics    *unrouted;  /* of exchanges that no route took; NULL: not counted */
     _Atomic uint32_t   refs;      /* workers that use it, and the control thread */
     void             (*unused)(struct snapshot *s); /* the last reference is gone; any thread */
 };
@@ -61,13 +67,14 @@ struct snapshot {
 
 struct edge;
 
+/* Other threads may look. */
 struct edge_counters {
-    uint64_t connections; /* accepted so far */
-    _Atomic uint64_t open; /* now; other threads may look */
-    uint64_t exchanges;   /* finished so far */
-    _Atomic uint64_t tunnels; /* now; likewise */
-    uint64_t refused;     /* connections, for want of descriptors or over the limit */
-};
+    _Atomic uint64_t connections; /* accepted so far */
+    _Atomic uint64_t open;        /* now */
+    _Atomic uint64_t exchanges;   /* finished so far */
+    _Atomic uint64_t tunnels;     /* now */
+    _Atomic uint64_t refused; /* connections, for want of descriptors or over the limit */
+} __attribute__((aligned(64)));
 
 /* On the worker's thread, after loop_init().  max_connections: of all workers together. NULL: out
  * of memory. */

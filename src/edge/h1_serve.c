@@ -206,7 +206,7 @@ finish(struct serving *s)
 }
 
 static const struct serving_ops h1_ops = {
-    .exchange = {.inform = send_informational},
+    .exchange = {.inform = send_informational, .client_user = serving_client_user},
     .take_body = client_body_new,
     .send = send_answer,
     .upgrade = switch_over,

@@ -12,7 +12,7 @@
 static enum serving_outcome finish(struct serving *s);
 
 static const struct serving_ops h2_ops = {
-    .exchange = {.inform = h2_inform},
+    .exchange = {.inform = h2_inform, .client_user = serving_client_user},
     .take_body = h2_body_take,
     .send = h2_send_response,
     .upgrade = h2_connect_start,

@@ -125,6 +125,8 @@ put_head(struct text *out, struct serving *s, enum framing framing, bool keep_al
 void
 send_failed(struct exchange *x, enum err e)
 {
+    if (x->fault.reason == REASON_CANCELLED)
+        return; /* that is why the client did not get it */
     if (e == ERR_TIMEOUT) {
         exchange_fault(x, REASON_CLIENT_STALLED, e, "while sending the answer");
         x->fault.limit = &x->timeouts->send_us;

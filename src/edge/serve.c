@@ -5,6 +5,9 @@
  * the two that call it.
  */
 #include "edge/https.h"
+#include "exchange/flight.h"
+#include "exchange/recorded.h"
+#include "exchange/trace.h"
 #include "runtime/fiber.h"
 
 enum { ARENA_MAX = 1024 * 1024 };
@@ -34,7 +37,11 @@ serving_begin(struct serving *s, const struct serving_ops *ops, struct client_co
 static void
 run_chain(struct serving *s)
 {
-    exchange_run(&s->x, route_find(s->x.routes, &s->x));
+    struct exchange *x = &s->x;
+
+    x->route = route_find(x->routes, x);
+    recorded_take(x);
+    exchange_run(x, x->route);
     if (s->x.response.status == 0 && fiber_self()->cancelled == OK)
         exchange_refuse(&s->x, 500, REASON_MISCONFIGURED, "nobody answered");
 }
@@ -42,8 +49,11 @@ run_chain(struct serving *s)
 void
 serving_run(struct serving *s)
 {
+    flight_enter(&s->x);
     if (!request_complete(s) || !forwarded_apply(s, s->conn->listener->config))
         return;
+    if (s->use->snapshot->tracing)
+        exchange_trace_begin(&s->x, s->use->snapshot->tracing);
     if (!https_redirect(s))
         run_chain(s);
     https_strict(s);
@@ -70,13 +80,21 @@ serving_answer(struct serving *s)
 void
 serving_log(struct serving *s)
 {
-    const struct option_list *logs = &s->use->snapshot->logs;
-    const struct access_log *log = logs->at;
+    account_exchange(client_edge(s->conn), s->use->snapshot, s->conn->listener, &s->x);
+}
 
-    s->x.times.done_us = loop_now_us();
-    client_edge(s->conn)->counters.exchanges++;
-    for (size_t i = 0; i < logs->n; i++)
-        access_log_write(&log[i], client_edge(s->conn)->worker, &s->x);
+bool
+serving_client_user(const struct exchange *x, uint32_t *uid)
+{
+    const struct client_conn *c = container_of(x, struct serving, x)->conn;
+    struct ucred who;
+    socklen_t n = sizeof(who);
+
+    if (c->peer_family != AF_UNIX ||
+        getsockopt(c->sock.fd, SOL_SOCKET, SO_PEERCRED, &who, &n) != 0)
+        return false;
+    *uid = who.uid;
+    return true;
 }
 
 void
@@ -84,6 +102,8 @@ serving_end(struct serving *s)
 {
     body_close(take(&s->x.response.body));
     body_close(take(&s->x.request.body));
+    exchange_trace_end(&s->x);
+    flight_leave(&s->x);
     arena_free(&s->x.arena);
     use_release(s->use);
 }

@@ -34,6 +34,18 @@ give_up(struct client_conn *c, const struct tls_greeting *g, enum err e)
     client_close(c, e == ERR_MALFORMED || e == ERR_DENIED);
 }
 
+static void
+count_handshake(const struct client_conn *c, enum err e)
+{
+    enum account_handshake outcome = ACCOUNT_HANDSHAKE_FAILED;
+
+    if (e == OK)
+        outcome = tls_facts(&c->sock)->resumed ? ACCOUNT_HANDSHAKE_RESUMED
+                                               : ACCOUNT_HANDSHAKE_FULL;
+    metrics_add_split(c->listener->metrics, client_edge(c)->worker, ACCOUNT_LISTENER_HANDSHAKES,
+                      outcome, 1);
+}
+
 static bool
 shake_hands(struct client_conn *c, const struct tls_listener *tls)
 {
@@ -49,6 +61,7 @@ shake_hands(struct client_conn *c, const struct tls_listener *tls)
     memmove(c->buffer, c->buffer + c->start, g.n);
     c->start = c->end = 0;
     e = tls_accept(&c->sock, tls->server, &g, deadline_us);
+    count_handshake(c, e);
     if (e == OK)
         return true;
     give_up(c, &g, e);

@@ -98,6 +98,19 @@ tls_folder_store(const struct tls_folder *f)
     return NULL;
 }
 
+const char *
+tls_folder_file(const struct tls_folder *f, const struct tls_identity *id, size_t *fixed)
+{
+    *fixed = SIZE_MAX;
+    for (size_t i = 0; i < f->n_fixed; i++)
+        if (f->fixed[i] == id)
+            *fixed = i;
+    for (size_t i = 0; i < f->entries.n; i++)
+        if (f->entries.at[i].id == id)
+            return f->entries.at[i].path;
+    return NULL;
+}
+
 /* ------------------------------------------------------------------ watching */
 
 static void

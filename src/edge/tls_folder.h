@@ -30,6 +30,10 @@ struct tls_folder *tls_folder_new(const struct tls_folder_options *o, tls_folder
                                   void *arg);
 /* All identities, in a new store that the caller releases; NULL when out of memory. */
 struct tls_store *tls_folder_store(const struct tls_folder *f);
+/* The file that an identity came from, of the folder or the i-th of those that are fixed (NULL, and
+ * *fixed is i); NULL and SIZE_MAX: neither. */
+const char *tls_folder_file(const struct tls_folder *f, const struct tls_identity *id,
+                            size_t *fixed);
 /* From now on changes go to the server, which outlives the folder.  Without a loop (a check on the
  * command line) nothing happens.  False: it cannot be watched, because it could not be read. */
 bool tls_folder_watch(struct tls_folder *f, struct tls_server *server);

@@ -19,7 +19,7 @@ struct upgraded {
     struct sock         *server;
     struct arena         arena;
     struct client        facts;
-    struct route         route; /* its name only */
+    struct route         route; /* its name, and what is counted of it */
     struct exchange      x;     /* what the record needs */
 };
 
@@ -68,25 +68,17 @@ remember(struct upgraded *u, const struct serving *s)
     copy(u, &x->request.authority);
     copy(u, &x->request.method_token);
     copy(u, &x->request_id);
+    copy(u, &x->trace_id);
+    x->trace = NULL; /* it ends with the switch */
+    x->flight = (struct list){NULL, NULL};
     copy(u, &x->relay.upstream);
     copy(u, &x->relay.server);
     if (from->route) {
         u->route.name = arena_copy(&u->arena, from->route->name);
         u->route.index = from->route->index;
+        u->route.metrics = metrics_hold(from->route->metrics);
         x->route = &u->route;
     }
-}
-
-static void
-write_logs(struct upgraded *u)
-{
-    const struct option_list *logs = &u->edge->use->snapshot->logs;
-    const struct access_log *log = logs->at;
-
-    u->x.times.done_us = loop_now_us();
-    u->edge->counters.exchanges++;
-    for (size_t i = 0; i < logs->n; i++)
-        access_log_write(&log[i], u->edge->worker, &u->x);
 }
 
 static void
@@ -100,9 +92,10 @@ on_end(struct tunnel *t, enum err err)
         u->x.fault.err = err;
     u->x.request_bytes = t->ways[0].bytes;
     u->x.response_bytes = t->ways[1].bytes;
-    write_logs(u);
+    account_exchange(u->edge, u->edge->use->snapshot, u->conn->listener, &u->x);
+    metrics_release(take(&u->route.metrics));
     list_remove(&u->link);
-    u->edge->counters.tunnels--;
+    account_count(&u->edge->counters->tunnels, -1);
     upstream_tunnel_close(u->server);
     client_close(u->conn, false);
     arena_free(&u->x.arena);
@@ -137,7 +130,7 @@ upgrade_start(struct serving *s)
     u->server = server;
     u->tunnel.on_end = on_end;
     list_push(&u->edge->tunnels, &u->link);
-    u->edge->counters.tunnels++;
+    account_count(&u->edge->counters->tunnels, 1);
     client_unwatch(c);
     c->fiber = NULL;
     early = early_bytes(c);

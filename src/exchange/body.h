@@ -15,6 +15,7 @@
 #define EXCHANGE_BODY_H
 
 #include "base/err.h"
+#include "base/text.h"
 #include "http/message.h"
 
 struct body;
@@ -57,6 +58,11 @@ body_close(struct body *b)
 
 /* A body of bytes that live at least as long as the exchange; NULL when out of memory. */
 struct body *body_from_slice(struct arena *arena, struct slice bytes);
+/* A body of a text, which it takes over and frees (also when out of memory: NULL). */
+struct body *body_from_text(struct arena *arena, struct text *t);
+/* The whole of a body into out: OK at its end; ERR_LIMIT: it is longer than max_bytes; or why it
+ * broke off.  Waits. */
+enum err body_read(struct body *b, size_t max_bytes, struct text *out);
 /* Pulls and drops up to max_bytes.  OK: the end was reached; ERR_LIMIT: it is longer. */
 enum err body_discard(struct body *b, uint64_t max_bytes);
 

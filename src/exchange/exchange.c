@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "exchange/error_page.h"
 #include "exchange/route.h"
+#include "exchange/trace.h"
 
 enum { OWN_FIELDS_ROOM = 8, RESPONSE_FIELDS_MAX = 256 };
 
@@ -22,7 +23,17 @@ exchange_run(struct exchange *x, const struct route *route)
         return;
     }
     x->chain = x->next = route->chain;
+    if (x->trace && !(x->next = exchange_trace_chain(x, route->chain, route->chain_length)))
+        x->next = route->chain;
     exchange_next(x);
+}
+
+const struct middleware *
+exchange_at_work(const struct exchange *x)
+{
+    const struct middleware *first = x->trace && x->trace->chain ? x->trace->chain : x->chain;
+
+    return x->next > first ? &x->chain[x->next - first - 1] : NULL;
 }
 
 void
@@ -67,8 +78,10 @@ exchange_respond(struct exchange *x, unsigned status, struct slice type, struct 
 static void
 note_reason(struct exchange *x, enum reason reason)
 {
+    const struct middleware *m = exchange_at_work(x);
+
     if (x->fault.reason != reason)
-        x->fault = (struct exchange_fault){.reason = reason};
+        x->fault = (struct exchange_fault){.reason = reason, .by = m ? m->ops : NULL};
 }
 
 static void
@@ -93,6 +106,10 @@ exchange_fault(struct exchange *x, enum reason reason, enum err err, const char 
     va_start(args, detail);
     note_detail(x, detail, args);
     va_end(args);
+    exchange_note(x, NULL, "fault", "%s: %s%s%.*s%s%s", reason_code(reason),
+                  reason_sentence(reason), x->fault.detail.n ? "; " : "",
+                  SLICE_ARG(x->fault.detail), err == OK ? "" : "; ",
+                  err == OK ? "" : err_sentence(err));
 }
 
 /* When the head has left already, a page has no place: the edge breaks the response off. */
@@ -112,6 +129,9 @@ exchange_refuse(struct exchange *x, unsigned status, enum reason reason, const c
     va_start(args, detail);
     note_detail(x, detail, args);
     va_end(args);
+    exchange_note(x, NULL, "refused", "%u %s: %s%s%.*s", status, reason_code(reason),
+                  reason_sentence(reason), x->fault.detail.n ? "; " : "",
+                  SLICE_ARG(x->fault.detail));
     answer(x, status);
 }
 
@@ -122,6 +142,8 @@ exchange_refuse_limit(struct exchange *x, unsigned status, enum reason reason, c
     note_reason(x, reason);
     x->fault.limit = field;
     x->fault.limit_name = option;
+    exchange_note(x, field, "refused", "%u %s: %s; %s was reached", status, reason_code(reason),
+                  reason_sentence(reason), option);
     answer(x, status);
 }
 

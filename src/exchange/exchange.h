@@ -22,6 +22,7 @@
 
 #include "base/address.h"
 #include "base/clock.h"
+#include "base/list.h"
 #include "exchange/body.h"
 #include "exchange/middleware.h"
 #include "exchange/reason.h"
@@ -29,10 +30,12 @@
 #include "http/uri.h"
 
 struct config;
+struct fiber;
 struct route;
 struct route_set;
 struct sock;
 struct tls_facts;
+struct trace;
 struct variants;
 
 /* Facts of a client's connection, copied for each exchange. */
@@ -114,6 +117,20 @@ struct exchange_fault {
     const void  *limit;  /* field of the bound configuration whose
                           * value was reached; NULL when none */
     const char  *limit_name; /* name of that option, NULL when none */
+    const struct middleware_ops *by; /* who was at work; NULL: nobody of the chain */
+};
+
+/* What a cache of the route made of it. */
+enum exchange_cached {
+    CACHED_NOT,       /* there is none */
+    CACHED_HIT,       /* answered from the store */
+    CACHED_STALE,     /* likewise, though it was not fresh any more */
+    CACHED_SHARED,    /* shared somebody else's fetch */
+    CACHED_MISS,      /* fetched */
+    CACHED_CONFIRMED, /* the server was asked, and what is kept is still right */
+    CACHED_EXCUSED,   /* stale, because the server failed */
+    CACHED_PASSED,    /* not for the cache */
+    CACHED_KINDS
 };
 
 /* The server's side, filled in by the terminal that relays to one. */
@@ -129,6 +146,9 @@ struct exchange_relay {
 struct exchange_ops {
     /* Sends a 1xx response at once; errors are the client's.  Silently nothing for HTTP/1.0. */
     enum err (*inform)(struct exchange *x, unsigned status, const struct fields *fields);
+    /* The user who runs the client, when it came over a Unix socket; false: not known.  NULL: never
+     * known. */
+    bool (*client_user)(const struct exchange *x, uint32_t *uid);
 };
 
 struct exchange {
@@ -159,6 +179,9 @@ struct exchange {
     struct exchange_relay           relay;
     uint64_t                        request_bytes, response_bytes; /* of bodies, as sent and
                                                                     * received */
+    uint64_t                        saved_us;       /* that the server took when it made what a
+                                                     * cache now answered with */
+    uint8_t                         cached;         /* enum exchange_cached */
     bool                            has_grpc_status; /* of the answer to a gRPC call (grpc.h): it is
                                                       * known, mostly at the end */
     uint32_t                        grpc_status;
@@ -166,6 +189,11 @@ struct exchange {
                                                      * too late to refuse */
     bool                            close_client;   /* end the client's connection
                                                      * after this answer */
+    struct trace                   *trace;          /* NULL: not traced (trace.h) */
+    struct slice                    trace_id;       /* 32 digits: ours, or what the client's
+                                                     * traceparent says; absent: neither */
+    struct list                     flight;         /* of its worker's (flight.h); zero: in none */
+    struct fiber                   *fiber;          /* that it runs on, while it is in flight */
 };
 
 /* Runs the rest of the chain.  Afterwards x->response is there.  May be called more than once (to
@@ -186,6 +214,9 @@ exchange_slot(struct exchange *x, const struct middleware *self)
 {
     return &x->slots[self - x->chain];
 }
+
+/* The member of the chain whose handle() runs and has not called exchange_next(); NULL: none. */
+const struct middleware *exchange_at_work(const struct exchange *x);
 
 /* Runs a route's chain from its start, with fresh slots; NULL refuses with REASON_NO_ROUTE.
  * Afterwards x->response is there. */

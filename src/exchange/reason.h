@@ -104,6 +104,8 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_SERVER, BLAME_PROXY, BLAME_CONFIG
       "the proxy is at its limit of connections")                                                  \
     X(REASON_TOTAL_TIMEOUT, "total_timeout", BLAME_PROXY, "connection_read_timeout",               \
       "the exchange took longer than its limit")                                                   \
+    X(REASON_CANCELLED, "cancelled", BLAME_NOBODY, "",                                             \
+      "somebody who operates the proxy has ended the exchange")                                    \
     X(REASON_MISCONFIGURED, "misconfigured", BLAME_CONFIGURATION, "proxy_configuration_error",     \
       "the configuration cannot answer this request")                                              \
     X(REASON_INTERNAL, "internal", BLAME_PROXY, "proxy_internal_error", "an internal error")

@@ -31,6 +31,8 @@
 #include "exchange/exchange.h"
 #include "exchange/expr.h"
 
+struct metrics;
+
 /* A page for an error that maitred itself answers with. */
 struct error_page {
     struct slice     status; /* key: "404", "5xx" or "default" */
@@ -73,6 +75,7 @@ struct route {
     size_t             chain_length;
     void              *compiled; /* made when it is bound (route_compile):
                                   * the conditions, ready to be asked */
+    struct metrics    *metrics;  /* what is counted of it, once it serves; NULL: nothing */
 };
 
 /* `use` takes its variants from this list, which main/builtin.c fills: every middleware compiled
@@ -103,6 +106,9 @@ const struct route *route_find(const struct route_set *s, struct exchange *x);
 
 /* For `maitred explain`: each candidate with the first condition that failed, one line each. */
 void route_explain(const struct route_set *s, struct exchange *x, struct text *out);
+
+/* An earlier route that takes all requests that this one of the set would; NULL: none. */
+const struct route *route_shadowed_by(const struct route_set *s, const struct route *r);
 
 /* The page of this route for a status: rendered text and type; false when it has none. */
 bool route_error_page(const struct route *route, unsigned status, struct exchange *x,

@@ -7,6 +7,7 @@
  */
 #include "base/check.h"
 #include "exchange/route_index.h"
+#include "exchange/trace.h"
 #include "http/message.h"
 
 enum { LISTED_MAX = 5, LINES_MAX = 100, FEW_ROUTES = 20 };
@@ -165,6 +166,18 @@ put_verdict(struct text *out, const struct route *r, struct exchange *x)
     } else {
         put_rest(out, r, x);
     }
+}
+
+void
+route_note(const struct route *r, struct exchange *x)
+{
+    char room[400];
+    struct text verdict;
+
+    text_fixed(&verdict, room, sizeof(room));
+    put_verdict(&verdict, r, x);
+    exchange_note_object(x, r, "route", "%.*s: %.*s", SLICE_ARG(r->name),
+                         SLICE_ARG(text_slice(&verdict)));
 }
 
 static bool

@@ -81,5 +81,7 @@ void route_index_visit(const struct route_index *index, struct slice host, struc
 void route_set_lint(const struct route_set *s, struct config_report *report);
 /* "site.yaml:12:5", or "" for a route that stands in no file. */
 struct slice route_place(const struct route_set *s, const struct route *r, struct arena *arena);
+/* Notes in the trace of x whether this route takes it, and if not, why. */
+void route_note(const struct route *r, struct exchange *x);
 
 #endif

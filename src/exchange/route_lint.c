@@ -162,11 +162,17 @@ earlier_one(const struct route_set *s, const struct route *r)
     return suspicion.early;
 }
 
+const struct route *
+route_shadowed_by(const struct route_set *s, const struct route *r)
+{
+    return r->index > 0 ? earlier_one(s, r) : NULL;
+}
+
 void
 route_set_lint(const struct route_set *s, struct config_report *report)
 {
     for (size_t i = 1; i < s->n; i++) {
-        const struct route *late = &s->routes[i], *early = earlier_one(s, late);
+        const struct route *late = &s->routes[i], *early = route_shadowed_by(s, late);
         struct config_mark mark = {0};
         struct slice place;
 

@@ -8,6 +8,7 @@
  */
 #include "base/check.h"
 #include "exchange/route_index.h"
+#include "exchange/trace.h"
 
 struct finding {
     struct exchange    *x;
@@ -21,6 +22,8 @@ search(void *arg, const struct candidate *first, bool ask_path)
     struct finding *f = arg;
 
     for (const struct candidate *c = first; c && c->route->index < f->before; c = c->next) {
+        if (unlikely(f->x->trace != NULL))
+            route_note(c->route, f->x);
         if ((!ask_path || route_path_holds(c->route, f->x)) && route_rest_holds(c->route, f->x)) {
             f->best = c->route;
             f->before = c->route->index;

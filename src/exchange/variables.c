@@ -142,6 +142,13 @@ get_request_id(struct exchange *x, struct slice arg)
 }
 
 static struct expr_value
+get_trace_id(struct exchange *x, struct slice arg)
+{
+    (void) arg;
+    return string_or_absent(x->trace_id);
+}
+
+static struct expr_value
 get_route(struct exchange *x, struct slice arg)
 {
     (void) arg;
@@ -319,6 +326,9 @@ const struct expr_variable expr_variables[] = {
      .doc = "Name of the route; absent while routes are matched."},
     {"request_id", EXPR_STRING, .get = get_request_id,
      .doc = "Id of the request, made on first use."},
+    {"trace_id", EXPR_STRING, .get = get_trace_id,
+     .doc = "Id of the trace that the exchange is part of, 32 digits; absent without `tracing`, or "
+            "when neither it nor the client's `traceparent` has made one."},
     {"time", EXPR_INT, .get = get_time, .doc = "Seconds since 1970-01-01 UTC."},
     {"status", EXPR_INT, .of_response = true, .get = get_status, .doc = "Status of the response."},
     {"grpc_status", EXPR_INT, .of_response = true, .get = get_grpc_status,

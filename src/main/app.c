@@ -2,8 +2,10 @@
 /* main/app.c - from a file to a snapshot that can be served. */
 #include "main/app.h"
 
+#include "edge/account.h"
 #include "main/builtin.h"
 #include "main/certificates.h"
+#include "main/figures.h"
 #include "middleware/cache/stores.h"
 #include "runtime/fiber.h"
 
@@ -169,6 +171,8 @@ build(struct app *a, struct config_report *report)
     linker.stores = &a->settings->stores;
     s->listeners = a->settings->listeners;
     s->logs = a->settings->logs;
+    s->tracing = a->settings->tracing;
+    s->analytics = a->settings->analytics;
     if (!index_configs(a))
         return false;
     s->routes = route_set_build(&a->settings->routes, s->config, by_default(a), &linker, report);
@@ -183,24 +187,41 @@ build(struct app *a, struct config_report *report)
     return report->errors == 0;
 }
 
-struct app *
-app_load(const struct app_source *source, struct config_report *report)
+/* Takes the reference; NULL: there were errors. */
+static struct app *
+make(struct config *config, struct config_report *report)
 {
-    struct app *a = calloc(1, sizeof(*a));
+    struct app *a = config ? calloc(1, sizeof(*a)) : NULL;
 
-    if (!a)
+    if (!a) {
+        config_free(config);
         return NULL;
+    }
     arena_init(&a->arena, NULL, 0, SIZE_MAX / 2);
     a->end = &a->upstreams;
     a->snapshot.refs = 1;
-    a->snapshot.config = source->path ? config_load_file(source->path, &settings_object,
-                                                         source->reader, report)
-                                      : config_load_text("command line", source->text,
-                                                         &settings_object, source->reader, report);
-    if (a->snapshot.config && build(a, report))
+    a->snapshot.config = config;
+    if (build(a, report))
         return a;
     app_free(a);
     return NULL;
+}
+
+struct app *
+app_load(const struct app_source *source, struct config_report *report)
+{
+    return make(source->path ? config_load_file(source->path, &settings_object, source->reader,
+                                                report)
+                             : config_load_text("command line", source->text, &settings_object,
+                                                source->reader, report),
+                report);
+}
+
+struct app *
+app_prepare(const struct config_document *d, const struct config_source *reader,
+            struct config_report *report)
+{
+    return make(config_load_document(d, reader, report), report);
 }
 
 bool
@@ -221,9 +242,12 @@ app_apply(struct app *a)
     for (struct app_upstream *u = a->upstreams; u; u = u->next)
         (void) upstream_apply(u->terminal.upstream, u->terminal.config, a->snapshot.config);
     upstreams_applied();
+    account_serve(&a->snapshot, a->settings->metrics);
     cache_stores_apply(&a->settings->stores);
-    if (fiber_self()) /* not in the commands that only look */
+    if (fiber_self()) { /* not in the commands that only look */
+        figures_start();
         certificates_follow(a);
+    }
 }
 
 void
@@ -240,6 +264,7 @@ app_free(struct app *a)
     struct access_log *log = a->snapshot.logs.at;
 
     certificates_forget(a);
+    account_forget(&a->snapshot);
     for (size_t i = 0; i < a->snapshot.logs.n; i++)
         if (log[i].sink)
             access_log_close(&log[i]);
@@ -249,8 +274,7 @@ app_free(struct app *a)
         upstream_release(u->terminal.upstream);
     map_free(&a->by_name);
     map_free(&a->configs);
-    if (a->snapshot.config)
-        config_free(a->snapshot.config);
+    config_free(a->snapshot.config);
     arena_free(&a->arena);
     free(a);
 }

@@ -6,6 +6,7 @@
 #define MAIN_APP_H
 
 #include "base/map.h"
+#include "config/document.h"
 #include "edge/edge.h"
 #include "main/settings.h"
 #include "upstream/upstream.h"
@@ -32,12 +33,16 @@ struct app {
     size_t                  n_upstreams;
     struct map              by_name; /* name or URL -> struct app_upstream */
     struct map              configs; /* name -> struct upstream_config */
+    struct loop            *home;    /* where it is freed once it was served */
     struct arena            arena;
 };
 
 /* Reads, checks, builds; changes nothing that runs.  NULL after reporting errors.  Control
  * thread. */
 struct app *app_load(const struct app_source *source, struct config_report *report);
+/* The same of a document. */
+struct app *app_prepare(const struct config_document *d, const struct config_source *reader,
+                        struct config_report *report);
 /* Opens logs: the last step that may fail.  False after reporting errors. */
 bool app_open_logs(struct app *a, struct config_report *report);
 /* Upstreams become what it says. */

@@ -225,6 +225,7 @@ channel_serve(int channel, struct channel_news *news)
     case CHANNEL_TICKETS: news->tickets = request.tickets; return true;
     case CHANNEL_READY: on_ready(news, request.path); return true;
     case CHANNEL_ALIVE: return news->alive = true;
+    case CHANNEL_UPGRADE: return news->upgrade = true;
     }
     return false;
 }

@@ -26,6 +26,7 @@ enum channel_kind {
     CHANNEL_TICKETS, /* the keys of tickets */
     CHANNEL_READY,   /* serving; path says what */
     CHANNEL_ALIVE,   /* all workers have come back to their loops just now */
+    CHANNEL_UPGRADE, /* somebody wants the program replaced by the one on disk */
 };
 
 enum { CHANNEL_PATH_MAX = 4096 };
@@ -49,7 +50,7 @@ enum { CHANNEL_FDS_MAX = SOCKETS_MAX };
 
 /* What a worker process has told its supervisor, who takes note and clears it. */
 struct channel_news {
-    bool               ready, loaded, refused, alive;
+    bool               ready, loaded, refused, alive, upgrade;
     char               status[256]; /* what it serves, once it is ready */
     struct tls_tickets tickets;     /* stays: for the next worker */
 };

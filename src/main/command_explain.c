@@ -2,7 +2,7 @@
 /* main/command_explain.c - what would happen to a request, said without sending one. */
 #include "edge/tls_explain.h"
 #include "main/app.h"
-#include "main/commands.h"
+#include "main/command_trace.h"
 #include "main/supervisor.h"
 #include "runtime/fiber.h"
 
@@ -253,38 +253,54 @@ take_tls(struct question *q, struct slice said)
     return false;
 }
 
+static int
+explain_live(struct admin *a)
+{
+    return trace_print(a, arguments_value(a->arguments, "--live"));
+}
+
+/* What the request is made of; 0, or the exit status. */
+static int
+take_question(struct question *q, const struct arguments *a)
+{
+    const char *client = arguments_value(a, "--client");
+
+    for (size_t i = 0; i < a->n_given; i++) {
+        const struct argument *given = &a->given[i];
+
+        if (strcmp(given->option->name, "-H") == 0) {
+            if (q->n_fields == countof(q->fields))
+                return command_usage(a->command, "too many fields");
+            q->fields[q->n_fields++] = slice_str(given->value);
+        } else if (strcmp(given->option->name, "--tls") == 0 &&
+                   !take_tls(q, slice_str(given->value))) {
+            return command_usage(a->command, "--tls takes resumed, or sni=, version=, cipher=, "
+                                             "alpn=, ja4=, client.subject=, client.san=, "
+                                             "client.fingerprint= with a value");
+        }
+    }
+    q->path = arguments_value(a, "-c");
+    q->method = slice_str(arguments_word(a, 0));
+    q->url = slice_str(arguments_word(a, 1));
+    if (client)
+        q->client = slice_str(client);
+    if (!q->path || !q->method.n || !q->url.n)
+        return command_usage(a->command, "-c FILE, METHOD and URL are needed");
+    return is_token(q->method) ? 0 : command_usage(a->command, "METHOD is not a method");
+}
+
 int
 command_explain(const struct command *self, int argc, char **argv)
 {
     struct question q = {.client = SLICE("127.0.0.1")};
+    struct arguments arguments;
+    int status = arguments_read(&arguments, self, argc, argv);
 
-    for (int i = 0; i < argc; i++) {
-        bool more = i + 1 < argc;
-
-        if (more && (strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0))
-            q.path = argv[++i];
-        else if (more && strcmp(argv[i], "-H") == 0 && q.n_fields < countof(q.fields))
-            q.fields[q.n_fields++] = slice_str(argv[++i]);
-        else if (more && strcmp(argv[i], "--client") == 0)
-            q.client = slice_str(argv[++i]);
-        else if (more && strcmp(argv[i], "--tls") == 0) {
-            if (!take_tls(&q, slice_str(argv[++i])))
-                return command_usage(self,
-                                     "--tls takes resumed, or sni=, version=, cipher=, alpn=, "
-                                     "ja4=, client.subject=, client.san=, "
-                                     "client.fingerprint= with a value");
-        } else if (argv[i][0] == '-')
-            return command_unknown(self, argv[i]);
-        else if (!q.method.n)
-            q.method = slice_str(argv[i]);
-        else if (!q.url.n)
-            q.url = slice_str(argv[i]);
-        else
-            return command_unknown(self, argv[i]);
-    }
-    if (!q.path || !q.method.n || !q.url.n)
-        return command_usage(self, "-c FILE, METHOD and URL are needed");
-    if (!is_token(q.method))
-        return command_usage(self, "METHOD is not a method");
-    return command_with_loop(explain, &q);
+    if (status)
+        return status;
+    if (arguments_has(&arguments, "--live"))
+        return arguments.n_words ? command_unknown(self, arguments.words[0])
+                                 : admin_run(self, argc, argv, explain_live);
+    status = take_question(&q, &arguments);
+    return status ? status : command_with_loop(explain, &q);
 }

@@ -3,7 +3,10 @@
  * together. */
 #include "main/settings.h"
 
+#include "analytics/analytics.h"
+#include "control/admin.h"
 #include "edge/edge.h"
+#include "exchange/trace.h"
 #include "middleware/cache/stores.h"
 #include "runtime/quiesce.h"
 #include "upstream/upstream.h"
@@ -81,6 +84,16 @@ static const struct option settings_options[] = {
      .doc = "Which requests go where; the first that matches, as written, wins."},
     {"access_log", &option_objects, offsetof(struct settings, logs), .object = &access_log_object,
      .flags = OPTION_LIST, .doc = "Where each exchange is recorded; none when absent."},
+    {"metrics", &option_bool, offsetof(struct settings, metrics), .preset = "on",
+     .doc = "Count exchanges by route and listener; `off` is for measuring what that costs."},
+    {"tracing", &option_objects, offsetof(struct settings, tracing), .object = &tracing_object,
+     .flags = OPTION_POINTER,
+     .doc = "Which exchanges have their decisions written down; none when absent."},
+    {"analytics", &option_objects, offsetof(struct settings, analytics),
+     .object = &analytics_object, .flags = OPTION_POINTER,
+     .doc = "Who asks for what, over hours, days and months; nothing is recorded when absent."},
+    {"admin", &option_objects, offsetof(struct settings, admin), .object = &admin_object,
+     .flags = OPTION_POINTER, .doc = "The REST API and the dashboard; none when absent."},
     {NULL},
 };
 
@@ -114,6 +127,20 @@ check_names(struct config_bind *b, const struct settings *s)
 }
 
 static bool
+check_admin_listeners(struct config_bind *b, const struct settings *s)
+{
+    const struct listener_config *l = s->listeners.at, *a = s->admin->listen.at;
+
+    for (size_t i = 0; i < s->admin->listen.n; i++)
+        for (size_t j = 0; j < s->listeners.n; j++)
+            if (address_eq(&a[i].address, &l[j].address))
+                return config_bind_error(b, &a[i].address_text, "give the API one of its own",
+                                         "clients are served on `%.*s`",
+                                         SLICE_ARG(a[i].address_text));
+    return true;
+}
+
+static bool
 check_settings(struct config_bind *b, void *object)
 {
     struct settings *s = object;
@@ -124,6 +151,8 @@ check_settings(struct config_bind *b, void *object)
             if (address_eq(&l[i].address, &l[j].address))
                 return config_bind_error(b, &l[i].address_text, NULL, "`%.*s` is listened on twice",
                                          SLICE_ARG(l[i].address_text));
+    if (s->admin && !check_admin_listeners(b, s))
+        return false;
     if (s->listeners.n == 0)
         return config_bind_error(b, &s->listeners, "add one, such as `listeners: [\":8080\"]`",
                                  "there is no listener");

@@ -21,6 +21,10 @@ struct settings {
     struct option_list    stores;    /* of struct cache_store */
     struct option_list    routes;    /* of struct route */
     struct option_list    logs;      /* of struct access_log */
+    bool                  metrics;   /* exchanges are counted */
+    struct tracing_config *tracing;  /* NULL: nothing is traced */
+    struct analytics_config *analytics; /* NULL: nothing is recorded */
+    struct admin_config   *admin;    /* NULL: there is no API */
 };
 
 extern const struct option_object settings_object;

@@ -374,7 +374,7 @@ read_channel(struct supervisor *s)
 {
     struct channel_news *news = &s->news;
 
-    news->ready = news->loaded = news->refused = news->alive = false;
+    news->ready = news->loaded = news->refused = news->alive = news->upgrade = false;
     (void) channel_serve(s->channel, news);
     if (news->ready)
         on_ready(s);
@@ -384,6 +384,8 @@ read_channel(struct supervisor *s)
         notify_ready(news->status);
     else if (news->refused)
         notify_ready("Configuration unchanged: the new one has errors");
+    else if (news->upgrade)
+        try_upgrade(s, HANDOVER_WITHIN_S, -1);
     else if (news->alive && s->watchdog_us)
         notify_watchdog();
 }

@@ -3,18 +3,16 @@
  * main/worker.c - the worker process: a control thread, and a thread for each core that serves.
  *
  * The control thread has a loop too.  On it run, as fibers, the life of the process (start,
- * signals, reload, end) and the look-ups of names.  A reload builds a new snapshot aside and hands
- * it to every worker through its mailbox; what fails before that changes nothing.
+ * signals, reload, end), the look-ups of names, and the control room.
  */
 #include "base/map.h"
-#include "main/channel.h"
+#include "control/room.h"
 #include "main/privileges.h"
-#include "main/supervisor.h"
+#include "main/process.h"
 #include "observe/log.h"
 #include "observe/sink.h"
 #include "runtime/dns.h"
 #include "runtime/fiber.h"
-#include "runtime/quiesce.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -27,46 +25,11 @@
 enum {
     SETTLE_US = 2000000,
     POLL_US = 20000,
-    FLUSH_US = 1000000,
     KEEP_US = 60000000, /* how often the keys of tickets are looked after */
     DESCRIPTORS_KEPT = 64,
 };
 
-struct worker {
-    struct process *process;
-    pthread_t thread;
-    unsigned number;
-    struct edge *edge;
-    struct timer flush;
-    bool joined;
-};
-
-struct process {
-    const struct run_options *options;
-    struct loop loop; /* of the control thread */
-    int                       channel;
-    struct config_source      reader; /* by way of the supervisor, which may read what we may not */
-    struct app_source         source;
-    struct app               *app;
-    unsigned                  n;
-    struct worker             workers[WORKERS_MAX];
-    uint64_t                  max_connections;
-    int                       status;
-    struct sock               signals;
-    bool                      ending;
-    bool                      retiring;    /* another process serves from now on */
-    uint64_t                  drain_us;    /* monotonic: when draining ends; 0: has not begun */
-    uint64_t                  alive_us;    /* how often we say that all threads turn; 0: never */
-    uint64_t                  tickets;     /* generation of the keys that the supervisor has */
-    atomic_uint               joined;
-    /* Of the hand-over that is under way: */
-    struct app               *next;
-    int                      *fds; /* SOCKETS_MAX for each listener */
-    struct fiber             *waiter;
-    bool                      handed_over;
-};
-
-static __thread struct worker *worker_current;
+__thread struct worker *worker_current;
 
 /* ------------------------------------------------------------------ a worker's thread */
 
@@ -119,261 +82,6 @@ start_threads(struct process *p)
     for (int i = 0; good && i < 500 && atomic_load(&p->joined) < p->n; i++)
         fiber_sleep_until(loop_now_us() + 2000);
     return good && atomic_load(&p->joined) == p->n;
-}
-
-/* ------------------------------------------------------------------ loading */
-
-static int
-read_by_supervisor(void *arg, const char *path, struct text *out)
-{
-    struct process *p = arg;
-    int fd = channel_read(p->channel, path), error;
-
-    if (fd < 0)
-        return -fd;
-    error = config_read_descriptor(fd, out);
-    close(fd);
-    return error;
-}
-
-static int
-list_by_supervisor(void *arg, const char *path, struct text *out, int *watch)
-{
-    struct process *p = arg;
-    int fds[2];
-    int error = channel_folder(p->channel, path, fds);
-
-    if (error)
-        return error;
-    error = config_read_descriptor(fds[0], out);
-    close(fds[0]);
-    if (error)
-        close(fds[1]);
-    else
-        *watch = fds[1];
-    return error;
-}
-
-static void
-print_report(const struct config_report *report)
-{
-    struct text t;
-
-    text_init(&t, 1024 * 1024);
-    config_report_print(report, &t);
-    if (t.n)
-        fwrite(t.at, 1, t.n, stderr);
-    text_free(&t);
-}
-
-static struct app *
-load(struct process *p)
-{
-    struct config_report report;
-    struct app *a;
-
-    config_report_init(&report);
-    a = app_load(&p->source, &report);
-    if (a && !app_open_logs(a, &report)) {
-        app_free(a);
-        a = NULL;
-    }
-    print_report(&report);
-    config_report_free(&report);
-    return a;
-}
-
-static bool
-had_listener(const struct app *a, const union address *address)
-{
-    const struct listener_config *l = a ? a->snapshot.listeners.at : NULL;
-
-    for (size_t i = 0; a && i < a->snapshot.listeners.n; i++)
-        if (address_eq(&l[i].address, address))
-            return true;
-    return false;
-}
-
-static void
-close_fds(const int *fds, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
-}
-
-/* Descriptors for the listeners that are new; -1 for those that are there, and behind the last. */
-static bool
-get_listeners(struct process *p, struct app *a)
-{
-    const struct listener_config *l = a->snapshot.listeners.at;
-    size_t n = a->snapshot.listeners.n;
-
-    p->fds = calloc(n * SOCKETS_MAX + 1, sizeof(int));
-    if (!p->fds)
-        return false;
-    memset(p->fds, 0xFF, n * SOCKETS_MAX * sizeof(int));
-    for (size_t i = 0; i < n; i++) {
-        unsigned found;
-        int error;
-
-        if (had_listener(p->app, &l[i].address))
-            continue;
-        error = channel_listen(p->channel, &l[i].address, (int) l[i].backlog, p->n,
-                               &p->fds[i * SOCKETS_MAX], &found);
-        if (error) {
-            log_error("cannot listen on %.*s: %s", SLICE_ARG(l[i].address_text), strerror(error));
-            close_fds(p->fds, n * SOCKETS_MAX);
-            free(take(&p->fds));
-            return false;
-        }
-    }
-    return true;
-}
-
-/* ------------------------------------------------------------------ handing over */
-
-/* An upgrade may have left more sockets than there are workers now: each takes its share. */
-static void
-adopt_rest(const struct process *p, struct edge *e, const struct listener_config *l, size_t n,
-           unsigned worker)
-{
-    for (size_t i = 0; i < n; i++)
-        for (unsigned s = worker + p->n; s < SOCKETS_MAX && p->fds[i * SOCKETS_MAX + s] >= 0;
-             s += p->n)
-            edge_listen(e, &l[i].address, p->fds[i * SOCKETS_MAX + s]);
-}
-
-/* In the context of each worker. */
-static void
-adopt(void *arg)
-{
-    struct process *p = arg;
-    struct worker *w = worker_current;
-    size_t n = p->next->snapshot.listeners.n;
-    int *mine;
-
-    if (!w)
-        return;
-    mine = calloc(n + 1, sizeof(int));
-    CHECK(mine != NULL);
-    for (size_t i = 0; i < n; i++)
-        mine[i] = p->fds[i * SOCKETS_MAX + w->number];
-    edge_use(w->edge, &p->next->snapshot, mine);
-    adopt_rest(p, w->edge, p->next->snapshot.listeners.at, n, w->number);
-    free(mine);
-    if (p->next->snapshot.logs.n && !timer_is_set(&w->flush))
-        timer_set(&loop_self()->timers, &w->flush, loop_now_us() + FLUSH_US);
-}
-
-static void
-adopted(void *arg)
-{
-    struct process *p = arg;
-
-    p->handed_over = true;
-    fiber_resume(p->waiter);
-}
-
-struct disposal {
-    struct message message;
-    struct app    *app;
-};
-
-static void
-dispose(struct message *m)
-{
-    struct disposal *d = container_of(m, struct disposal, message);
-
-    app_free(d->app);
-    free(d);
-}
-
-static struct loop *control_loop;
-
-/* The last exchange of an old snapshot has ended, on whatever thread. */
-static void
-on_unused(struct snapshot *s)
-{
-    struct disposal *d = calloc(1, sizeof(*d));
-
-    CHECK(d != NULL);
-    d->app = container_of(s, struct app, snapshot);
-    d->message.run = dispose;
-    loop_post(control_loop, &d->message);
-}
-
-static void
-release_app(struct app *a)
-{
-    if (a && atomic_fetch_sub(&a->snapshot.refs, 1) == 1)
-        on_unused(&a->snapshot);
-}
-
-static void
-forget_listeners(struct process *p, const struct app *old, const struct app *now)
-{
-    const struct listener_config *l = old->snapshot.listeners.at;
-
-    for (size_t i = 0; i < old->snapshot.listeners.n; i++)
-        if (!had_listener(now, &l[i].address))
-            channel_tell(p->channel, CHANNEL_FORGET, &l[i].address, NULL);
-}
-
-/* Waits until every worker serves the new snapshot. */
-static bool
-hand_over(struct process *p, struct app *a)
-{
-    struct app *old = p->app;
-
-    a->snapshot.unused = on_unused;
-    log_set_level((enum log_level) a->settings->process.log_level);
-    p->next = a;
-    p->waiter = fiber_self();
-    p->handed_over = false;
-    if (!workers_each(adopt, adopted, p))
-        return false;
-    while (!p->handed_over)
-        fiber_suspend();
-    p->app = a;
-    free(take(&p->fds));
-    upstreams_served();
-    channel_tell(p->channel, CHANNEL_LOADED, NULL, NULL);
-    if (old) {
-        forget_listeners(p, old, a);
-        app_retire(old, a);
-        release_app(old);
-    }
-    return true;
-}
-
-/* What is read at start only must not look as if it had been changed. */
-static void
-warn_of_restart(const struct process_config *old, const struct process_config *now)
-{
-    if (!slice_eq(old->workers, now->workers) || !slice_eq(old->user, now->user) ||
-        old->max_connections != now->max_connections)
-        log_answer(LOG_LEVEL_WARNING,
-                   "process.workers, user and max_connections take effect at the next start");
-}
-
-static void
-reload(struct process *p)
-{
-    struct app *a = load(p);
-
-    if (!a || !get_listeners(p, a)) {
-        if (a)
-            app_free(a);
-        log_answer(LOG_LEVEL_ERROR, "configuration unchanged: the new one has errors");
-        channel_tell(p->channel, CHANNEL_REFUSED, NULL, NULL);
-        return;
-    }
-    warn_of_restart(&p->app->settings->process, &a->settings->process);
-    app_apply(a);
-    if (hand_over(p, a))
-        log_answer(LOG_LEVEL_INFO, "configuration loaded routes=%zu upstreams=%zu listeners=%zu",
-                   a->settings->routes.n, a->n_upstreams, a->snapshot.listeners.n);
 }
 
 /* ------------------------------------------------------------------ start and end */
@@ -436,27 +144,71 @@ recall_tickets(struct process *p)
     keep_tickets(p);
 }
 
-/* 0, or the exit status. */
-static int
-start(struct process *p)
+/* Rights are dropped on the way; what the API had changed is over the files afterwards.  False
+ * after reporting. */
+static bool
+make_serving(struct process *p, struct app **a, struct config_report *report)
 {
-    struct app *a = load(p);
+    struct app *read = *a;
 
-    if (!a)
-        return EXIT_CONFIGURATION;
+    if (!privileges_drop(read->settings->process.user))
+        return false;
+    *a = control_restore(read);
+    if (*a != read && !app_open_logs(*a, report))
+        return false;
+    if (!process_listen(p, *a, report))
+        return false;
+    app_apply(*a);
+    for (uint64_t until_us = loop_now_us() + SETTLE_US;
+         !upstreams_settled() && loop_now_us() < until_us;)
+        fiber_sleep_until(loop_now_us() + POLL_US);
+    return true;
+}
+
+static struct app *
+load(struct process *p, struct config_report *report)
+{
+    struct app *a = app_load(&p->source, report);
+
+    if (a && !app_open_logs(a, report)) {
+        app_free(a);
+        return NULL;
+    }
+    return a;
+}
+
+static void
+prepare(struct process *p, const struct app *a)
+{
     recall_tickets(p);
     p->n = p->options->workers ? p->options->workers : a->settings->process.worker_count;
     p->max_connections = connection_limit(&a->settings->process);
     upstreams_init(p->n);
-    if (!get_listeners(p, a) || !privileges_drop(a->settings->process.user)) {
+    process_start_control(p);
+}
+
+/* 0, or the exit status. */
+static int
+start(struct process *p)
+{
+    struct config_report report;
+    struct app *a;
+    bool good;
+
+    config_report_init(&report);
+    a = load(p, &report);
+    if (a)
+        prepare(p, a);
+    good = a && make_serving(p, &a, &report);
+    process_print(&report);
+    config_report_free(&report);
+    if (!a)
+        return EXIT_CONFIGURATION;
+    if (!good) {
         app_free(a);
         return 1;
     }
-    app_apply(a);
-    for (uint64_t until_us = loop_now_us() + SETTLE_US;
-         !upstreams_settled() && loop_now_us() < until_us;)
-        fiber_sleep_until(loop_now_us() + POLL_US);
-    if (!start_threads(p) || !hand_over(p, a))
+    if (!start_threads(p) || !process_hand_over(p, a))
         return 1;
     say_ready(p);
     return 0;
@@ -500,23 +252,9 @@ stop(void *arg)
 }
 
 static void
-on_all(void *arg)
-{
-    struct process *p = arg;
-
-    p->handed_over = true;
-    fiber_resume(p->waiter);
-}
-
-static void
 on_every_worker(struct process *p, void (*run)(void *))
 {
-    p->handed_over = false;
-    p->waiter = fiber_self();
-    if (!workers_each(run, on_all, p))
-        return;
-    while (!p->handed_over)
-        fiber_suspend();
+    (void) workers_meet(run, p);
 }
 
 static bool
@@ -547,6 +285,7 @@ end(struct process *p)
 {
     log_info("ending: waiting for exchanges in flight");
     begin_draining(p);
+    control_stop();
     on_every_worker(p, drain);
     wait_until_empty(p, p->drain_us);
     if (!is_empty(p)) {
@@ -558,7 +297,7 @@ end(struct process *p)
     on_every_worker(p, stop);
     for (unsigned i = 0; i < p->n; i++)
         pthread_join(p->workers[i].thread, NULL);
-    release_app(take(&p->app));
+    process_release(take(&p->app));
 }
 
 static void
@@ -567,12 +306,13 @@ handle_signal(struct process *p, uint32_t number)
     switch (number) {
     case SIGHUP:
         if (!p->retiring)
-            reload(p);
+            process_reload(p);
         break;
     case SIGUSR1: sink_reopen_all(); break;
     case SIGUSR2:
         p->retiring = true;
         begin_draining(p);
+        control_retire();
         on_every_worker(p, retire);
         break;
     case SIGTERM: p->ending = true; break;
@@ -673,16 +413,10 @@ worker_run(const struct run_options *options, int channel, uint64_t alive_us)
     p->options = options;
     p->channel = channel;
     p->alive_us = alive_us;
-    p->reader = config_source_system;
-    p->reader.read = read_by_supervisor;
-    p->reader.folder = list_by_supervisor;
-    p->reader.arg = p;
-    p->source = options->source;
-    p->source.reader = &p->reader;
+    process_read_with(p);
     hash_seed(random_u64());
     if (loop_init(&p->loop, NULL, WORKERS_MAX - 1) != OK)
         return 1;
-    control_loop = &p->loop;
     if (!fiber_start("control", live, p))
         return 1;
     loop_run(&p->loop);

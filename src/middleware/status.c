@@ -16,55 +16,24 @@
 /* Thousands of servers do not fit into an exchange's arena. */
 enum { STATUS_MAX = 64 * 1024 * 1024 };
 
-struct status_body {
-    struct body body;
-    struct text text;
-    bool        given;
-};
-
-static enum err
-status_next(struct body *b, struct slice *chunk)
-{
-    struct status_body *s = container_of(b, struct status_body, body);
-
-    if (s->given)
-        return ERR_END;
-    s->given = b->ended = true;
-    *chunk = text_slice(&s->text);
-    return OK;
-}
-
-static void
-status_close(struct body *b)
-{
-    text_free(&container_of(b, struct status_body, body)->text);
-}
-
-static const struct body_ops status_ops = {.next = status_next, .close = status_close};
-
 static void
 tell(struct exchange *x)
 {
-    struct status_body *s = arena_new(&x->arena, struct status_body);
+    struct text t;
 
-    if (s) {
-        text_init(&s->text, STATUS_MAX);
-        text_byte(&s->text, '{');
-        upstreams_write_status(&s->text);
-        text_byte(&s->text, ',');
-        cache_stores_write_status(x->routes, &s->text);
-        text_literal(&s->text, "}\n");
-    }
-    if (!s || s->text.full) {
-        if (s)
-            text_free(&s->text);
+    text_init(&t, STATUS_MAX);
+    text_byte(&t, '{');
+    upstreams_write_status(&t);
+    text_byte(&t, ',');
+    cache_stores_write_status(x->routes, &t);
+    text_literal(&t, "}\n");
+    if (t.full) {
+        text_free(&t);
         exchange_refuse(x, 503, REASON_OUT_OF_MEMORY, "status");
         return;
     }
     exchange_respond(x, 200, SLICE(""), SLICE(""));
-    s->body = (struct body){
-        .ops = &status_ops, .length = (int64_t) s->text.n, .ready = true};
-    x->response.body = &s->body;
+    x->response.body = body_from_text(&x->arena, &t);
     exchange_fault(x, REASON_RESPOND, OK, NULL);
     fields_add(&x->response.fields, FIELD_CONTENT_TYPE, SLICE("application/json"));
     fields_add(&x->response.fields, FIELD_CACHE_CONTROL, SLICE("no-store"));

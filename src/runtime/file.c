@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* runtime/file.c - reading and writing by way of the offload threads. */
+/* runtime/file.c - reading by io_uring, or like writing by way of the offload threads. */
 #include "runtime/file.h"
 
-#include "runtime/loop.h"
+#include "runtime/fiber.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,69 +11,142 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-struct reading {
-    const char  *path;
-    struct text *out;
-    int          fd;
-    void        *at;
-    size_t       room, got;
-    uint64_t     offset;
-    enum err     err;
-};
+/* ------------------------------------------------------------------ some bytes */
 
+/* One more result. */
 static void
-read_some(void *arg)
+note_result(struct file_reading *r, ssize_t n)
 {
-    struct reading *r = arg;
-    ssize_t n;
-
-    do
-        n = pread(r->fd, r->at, r->room, (off_t) r->offset);
-    while (n < 0 && errno == EINTR);
-    r->err = n < 0 ? err_from_errno(errno) : OK;
-    r->got = n < 0 ? 0 : (size_t) n;
+    if (n < 0)
+        r->err = err_from_errno((int) -n);
+    else
+        r->got += (size_t) n;
+    r->over = n <= 0 || r->got == r->n;
 }
 
 static void
-read_whole(void *arg)
+on_ring_read(struct file_ring_read *ring)
 {
-    struct reading *r = arg;
-    char chunk[16 * 1024];
+    struct file_reading *r = container_of(ring, struct file_reading, ring);
 
-    r->fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (r->fd < 0) {
-        r->err = err_from_errno(errno);
-        return;
+    r->answered = true;
+    if (!r->fiber)
+        r->late(r);
+    else if (r->fiber != fiber_self())
+        fiber_resume(r->fiber);
+}
+
+/* ERR_UNSUPPORTED: what is missing has to be read by a thread. */
+static enum err
+read_by_ring(struct file_reading *r, uint64_t deadline_us)
+{
+    r->ring.done = on_ring_read;
+    r->fiber = fiber_self();
+    while (!r->over) {
+        r->answered = false;
+        if (!file_ring_start(&r->ring, r->fd, (char *) r->at + r->got, r->n - r->got,
+                             r->offset + r->got))
+            return ERR_UNSUPPORTED;
+        if (!fiber_wait_for(&r->answered, deadline_us)) {
+            r->fiber = NULL;
+            file_ring_cancel(&r->ring);
+            return ERR_TIMEOUT;
+        }
+        if (r->ring.result == -EAGAIN || r->ring.result == -EINTR)
+            return ERR_UNSUPPORTED;
+        note_result(r, r->ring.result);
     }
-    r->at = chunk;
-    r->room = sizeof(chunk);
-    do {
-        read_some(r);
-        text_put(r->out, slice_of(chunk, r->got));
-        r->offset += r->got;
-    } while (r->err == OK && r->got && !r->out->full);
-    if (r->out->full)
-        r->err = ERR_LIMIT;
-    close(r->fd);
+    return r->err;
+}
+
+static void
+read_here(void *arg)
+{
+    struct file_reading *r = arg;
+    ssize_t (*call)(int fd, void *at, size_t n, off_t offset) = r->call ? r->call : pread;
+
+    while (!r->over) {
+        ssize_t n = call(r->fd, (char *) r->at + r->got, r->n - r->got,
+                         (off_t) (r->offset + r->got));
+
+        if (n >= 0 || errno != EINTR)
+            note_result(r, n < 0 ? -errno : n);
+    }
+}
+
+static void
+be_late(void *arg)
+{
+    struct file_reading *r = arg;
+
+    r->late(r);
 }
 
 enum err
-file_read(const char *path, struct text *out)
+file_read_until(struct file_reading *r, uint64_t deadline_us)
 {
-    struct reading r = {.path = path, .out = out};
+    enum err e = ERR_UNSUPPORTED;
 
-    offload(read_whole, &r);
-    return r.err;
+    r->got = 0;
+    r->err = OK;
+    r->over = r->n == 0;
+    if (loop_current && fiber_self())
+        e = read_by_ring(r, deadline_us);
+    if (e != ERR_UNSUPPORTED)
+        return e;
+    r->job = (struct offload_job){.work = read_here, .late = be_late, .arg = r};
+    e = offload_until(r->pool, &r->job, deadline_us);
+    return e == OK ? r->err : e;
 }
 
 enum err
 file_read_at(int fd, void *at, size_t room, uint64_t offset, size_t *got)
 {
-    struct reading r = {.fd = fd, .at = at, .room = room, .offset = offset};
+    struct file_reading r = {.fd = fd, .at = at, .n = room, .offset = offset};
+    enum err e = file_read_until(&r, TIMER_NEVER);
 
-    offload(read_some, &r);
-    *got = r.got;
-    return r.err;
+    *got = e == OK ? r.got : 0;
+    return e;
+}
+
+/* ------------------------------------------------------------------ a whole file */
+
+struct whole {
+    const char  *path;
+    struct text *out;
+    enum err     err;
+};
+
+static void
+read_whole(void *arg)
+{
+    struct whole *w = arg;
+    char chunk[16 * 1024];
+    ssize_t n = 1;
+    int fd = open(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0) {
+        w->err = err_from_errno(errno);
+        return;
+    }
+    while (n > 0 && !w->out->full) {
+        n = read(fd, chunk, sizeof(chunk));
+        if (n > 0)
+            text_put(w->out, slice_of(chunk, (size_t) n));
+        else if (n < 0 && errno == EINTR)
+            n = 1;
+    }
+    w->err = w->out->full ? ERR_LIMIT : n < 0 ? err_from_errno(errno) : OK;
+    close(fd);
+}
+
+enum err
+file_read(const char *path, struct text *out)
+{
+    struct whole w = {.path = path, .out = out};
+
+    offload(read_whole, &w);
+    return w.err;
 }
 
 /* ------------------------------------------------------------------ temporary files */

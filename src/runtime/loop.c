@@ -5,6 +5,7 @@
 #include "runtime/loop.h"
 
 #include "runtime/fiber.h"
+#include "runtime/file_ring.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -106,6 +107,12 @@ buffer_give(unsigned size, void *buffer)
     *(void **) buffer = pool->free;
     pool->free = buffer;
     pool->count++;
+}
+
+void
+buffer_drop(unsigned size, void *buffer)
+{
+    buffer_delete(size, buffer);
 }
 
 /* Frees n of the coldest, which hang at the end of the chain. */
@@ -283,6 +290,7 @@ loop_exit(struct loop *l)
     io_cancel(&l->mailbox_io);
     run_messages(l);
     sock_close(&l->mailbox);
+    file_ring_exit(l);
     release_closed(l);
     for (unsigned i = 0; i < BUFFER_SIZES; i++)
         buffer_trim(&l->buffers[i], i, l->buffers[i].count);

@@ -46,6 +46,7 @@ struct loop {
     bool                   stopping;
     struct timer           trim;
     void                  *resolver; /* runtime/dns.c's own */
+    void                  *files;    /* runtime/file_ring.c's own */
     struct io              mailbox_io;
     struct sock            mailbox;  /* an eventfd */
     pthread_mutex_t        lock;     /* of what follows */
@@ -84,9 +85,14 @@ void offload_exit(void);
 void *buffer_take(unsigned size);
 size_t buffer_bytes(unsigned size);
 void buffer_give(unsigned size, void *buffer);
+/* In place of that, on any thread. */
+void buffer_drop(unsigned size, void *buffer);
 
 /* This fiber waits; OK at that time, or ERR_CANCELLED. */
 enum err fiber_sleep_until(uint64_t at_us);
+/* Until *done is set by who then resumes this fiber; false: the deadline came first.  Cannot be
+ * cancelled. */
+bool fiber_wait_for(const bool *done, uint64_t deadline_us);
 
 /* Microseconds since the loop's round began are not counted. */
 static inline uint64_t

@@ -2,6 +2,8 @@
 /* runtime/quiesce.c - a message to every worker, and the last one to answer calls home. */
 #include "runtime/quiesce.h"
 
+#include "runtime/fiber.h"
+
 #include <stdlib.h>
 
 static struct {
@@ -89,6 +91,42 @@ workers_each(void (*run)(void *arg), void (*then)(void *arg), void *arg)
     }
     pthread_mutex_unlock(&workers.lock);
     return r != NULL;
+}
+
+struct meeting {
+    void        (*run)(void *arg);
+    void         *arg;
+    struct fiber *waiter;
+    bool          over;
+};
+
+static void
+meet(void *arg)
+{
+    const struct meeting *m = arg;
+
+    m->run(m->arg);
+}
+
+static void
+met(void *arg)
+{
+    struct meeting *m = arg;
+
+    m->over = true;
+    fiber_resume(m->waiter);
+}
+
+bool
+workers_meet(void (*run)(void *arg), void *arg)
+{
+    struct meeting m = {.run = run, .arg = arg, .waiter = fiber_self()};
+
+    if (!workers_each(meet, met, &m))
+        return false;
+    while (!m.over)
+        fiber_suspend();
+    return true;
 }
 
 bool

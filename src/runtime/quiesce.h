@@ -21,6 +21,9 @@ void workers_leave(struct loop *l);
 /* run(arg) in the context of every worker's loop, then then(arg) in that of the calling loop (which
  * need not be a worker itself).  then may be NULL.  False when out of memory: nothing happens. */
 bool workers_each(void (*run)(void *arg), void (*then)(void *arg), void *arg);
+/* The same, and this fiber waits until all have run it.  Cannot be cancelled.  False when out of
+ * memory: nothing happens. */
+bool workers_meet(void (*run)(void *arg), void *arg);
 /* The message to one worker by its number; false when there is none (then it is not sent). */
 bool workers_send(unsigned number, struct message *m);
 /* free_it(what) after every worker has come back to its loop. */

@@ -354,3 +354,31 @@ fiber_sleep_until(uint64_t at_us)
     timer_clear(&loop_current->timers, &w.timer);
     return w.fiber->cancelled;
 }
+
+struct patience {
+    struct timer  timer;
+    struct fiber *fiber;
+    bool          over;
+};
+
+static void
+on_over(struct timer *t)
+{
+    struct patience *p = container_of(t, struct patience, timer);
+
+    p->over = true;
+    fiber_resume(p->fiber);
+}
+
+bool
+fiber_wait_for(const bool *done, uint64_t deadline_us)
+{
+    struct patience p = {.timer.fire = on_over, .fiber = fiber_self()};
+
+    if (!*done && deadline_us != TIMER_NEVER)
+        timer_set(&loop_current->timers, &p.timer, deadline_us);
+    while (!*done && !p.over)
+        fiber_suspend();
+    timer_clear(&loop_current->timers, &p.timer);
+    return *done;
+}

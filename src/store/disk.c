@@ -10,9 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { START_MS = 1000, END_MS = 3000, IN_USE_MS = 200, RETRY_MS = 5000 };
+enum { START_MS = 1000, END_MS = 3000, IN_USE_MS = 200, RETRY_MS = 5000, POOL_THREADS = 8, READ_US = 2000000 };
 
 struct disk_calls disk_calls = {pread, pwrite};
+OFFLOAD_POOL(disk_pool, POOL_THREADS);
 
 /* ------------------------------------------------------------------ the system */
 
@@ -192,7 +193,7 @@ disk_commit(struct tier *t)
     wanted = d->committed < d->noted && d->state >= DISK_LOADING;
     pthread_mutex_unlock(&d->lock);
     if (wanted)
-        disk_aside(flush, d);
+        offload_to(&disk_pool, flush, d);
 }
 
 static bool
@@ -394,6 +395,7 @@ new_disk(struct store *s)
     d->tier.ops = &disk_ops;
     d->store = s;
     d->process = random_u64();
+    d->read_us = READ_US;
     d->folder_fd = d->lock_fd = d->log.fd = -1;
     list_init(&d->segments);
     pthread_mutex_init(&d->lock, NULL);
@@ -447,7 +449,7 @@ stop(struct disk *d)
     d->ending = true;
     pthread_cond_signal(&d->wake);
     pthread_mutex_unlock(&d->lock);
-    disk_aside(join, &j);
+    offload(join, &j);
     d->running = false;
     if (!j.ended)
         pthread_detach(d->thread);
@@ -470,7 +472,7 @@ begin_thread(struct disk *d)
     if (!d->running)
         d->state = DISK_OFF;
     else
-        disk_aside(wait_settled, d);
+        offload(wait_settled, d);
 }
 
 static bool

@@ -5,7 +5,6 @@
  *     disk.c        opening, closing, and what the store asks
  *     disk_index.c  where on the disk what lies: 16 bytes an object, in the store's own memory
  *     disk_read.c   bringing an object back
- *     disk_pool.c   threads for that
  *     disk_write.c  the thread that writes, and makes room
  *     disk_segments.c  the files
  *     disk_log.c    purges and what is forgotten, so that they hold after a restart
@@ -19,7 +18,7 @@
  * since it was written moves to the newest.
  *
  * Trouble   a slow or a full disk costs hits, nothing else: what cannot be queued is not written,
- *           what cannot be read is fetched from where it came.
+ *           what cannot be read, or not soon, is fetched from where it came.
  * Threads   one that writes, for each folder, and a pool for reads and the log.  disk.lock is taken
  *           last: under it nothing else is, and nothing is waited for.
  * Memory    the index lies in the store's blocks; beyond the budget there are a buffer of 1 MiB,
@@ -29,6 +28,7 @@
 #define STORE_DISK_H
 
 #include "base/text.h"
+#include "runtime/file.h"
 #include "store/object.h"
 #include "store/segment.h"
 
@@ -84,6 +84,9 @@ struct disk_calls {
     ssize_t (*write)(int fd, const void *at, size_t n, off_t offset);
 };
 extern struct disk_calls disk_calls;
+
+/* Threads for what may hang with a disk. */
+extern struct offload_pool disk_pool;
 
 enum disk_state {
     DISK_OFF,
@@ -147,6 +150,8 @@ struct disk {
     bool            early_lost; /* more than that */
 
     uint32_t        reads; /* under way */
+    uint64_t        read_us;       /* so long is waited for one */
+    uint64_t        slow_until_us; /* one has taken longer: none is begun */
     _Atomic uint64_t hits, written, dropped, broken, moved, errors;
 };
 
@@ -162,8 +167,6 @@ void disk_status(const struct store *s, struct store_status *out);
 /* To the operator. */
 void disk_tell(struct disk *d, bool trouble, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* disk_pool.c: work(arg) on another thread while this fiber waits; here and now without a fiber. */
-void disk_aside(void (*work)(void *arg), void *arg);
 enum err disk_read_all(int fd, void *at, size_t n, uint64_t offset);
 enum err disk_write_all(int fd, const void *at, size_t n, uint64_t offset);
 

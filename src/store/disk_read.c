@@ -6,48 +6,120 @@
  * head comes first; a fiber of its own brings the body, which readers follow as they follow any
  * fill.  Each piece is checked before anybody sees a byte of it: with a wrong one the object has
  * broken off, and is found no more.
+ *
+ * Nobody waits long for a disk that hangs: the object is fetched from where it came, and so are all
+ * others for a while.  What such a read uses stays until the disk has answered.
  */
 #include "runtime/fiber.h"
 #include "store/disk.h"
 
 #include <stdlib.h>
 
-enum { CHUNK = 4 * SEGMENT_PIECE };
+enum { CHUNK = 4 * SEGMENT_PIECE, SLOW_US = 5000000 };
+
+/* What the disk is given; longer there than the fiber waits, if it hangs. */
+struct request {
+    struct file_reading  file;
+    struct disk         *d;
+    struct disk_segment *segment; /* a reference */
+    struct store_object *object;  /* a reference: with it the disk stays as well */
+    char                *buffer;  /* lent */
+};
 
 struct reading {
     struct disk         *d;
     struct store_object *object;
     struct store_key     key;
-    struct disk_segment *segment; /* a reference */
+    struct request      *request; /* NULL: the disk has it */
     struct disk_entry    entry;
     struct segment_view  view;
-    char                *buffer;  /* lent */
     char                *front;   /* of a large one: for its sums */
+    uint64_t             process; /* that wrote it */
     size_t               got;     /* bytes in the buffer */
     uint64_t             at;      /* of the segment: where they are from */
     uint64_t             body_at; /* so much of the body is in the store */
 };
 
+/* ------------------------------------------------------------------ what the disk is given */
+
+/* Without its buffer. */
+static void
+end_request(struct request *q)
+{
+    struct disk *d = q->d;
+    struct store_object *o = q->object;
+
+    pthread_mutex_lock(&d->lock);
+    d->reads--;
+    pthread_mutex_unlock(&d->lock);
+    disk_segment_leave(d, q->segment);
+    free(q);
+    store_leave(o);
+}
+
+/* The disk has answered, and nobody waits any more. */
+static void
+on_late(struct file_reading *file)
+{
+    struct request *q = container_of(file, struct request, file);
+
+    buffer_drop(BUFFER_LARGE, q->buffer);
+    end_request(q);
+}
+
+static void
+end_reading(struct reading *r)
+{
+    free(r->front);
+    if (!r->request)
+        return;
+    buffer_give(BUFFER_LARGE, r->request->buffer);
+    end_request(r->request);
+}
+
 /* ------------------------------------------------------------------ where */
 
 static bool
-find(struct reading *r)
+find(struct reading *r, struct request *q)
 {
     struct disk *d = r->d;
     struct disk_entry *e = NULL;
 
     pthread_mutex_lock(&d->lock);
-    if (d->state == DISK_READY && d->reads < DISK_READS)
+    if (d->state == DISK_READY && d->reads < DISK_READS && clock_monotonic_us() >= d->slow_until_us)
         e = disk_index_find(d, r->key);
     if (e) {
         d->reads++;
         r->entry = *e;
-        r->segment = d->slots[e->slot];
-        r->segment->refs++;
+        q->segment = d->slots[e->slot];
+        q->segment->refs++;
+        r->process = q->segment->process;
         e->flags |= DISK_HIT;
     }
     pthread_mutex_unlock(&d->lock);
     return e != NULL;
+}
+
+/* Finds it, and has what is needed to read it. */
+static bool
+begin(struct reading *r)
+{
+    struct request *q = calloc(1, sizeof(*q));
+
+    if (!q)
+        return false;
+    q->buffer = buffer_take(BUFFER_LARGE);
+    if (!q->buffer || !find(r, q)) {
+        if (q->buffer)
+            buffer_give(BUFFER_LARGE, q->buffer);
+        free(q);
+        return false;
+    }
+    q->d = r->d;
+    q->object = r->object;
+    store_hold(q->object);
+    r->request = q;
+    return true;
 }
 
 /* It is not what it should be. */
@@ -68,29 +140,53 @@ give_up(struct reading *r)
 
 /* ------------------------------------------------------------------ bytes */
 
+/* No read is tried for a while; those that wait already will find out for themselves. */
 static void
-read_some(void *arg)
+note_slow(struct disk *d)
 {
-    struct reading *r = arg;
-    uint64_t end = ((uint64_t) r->entry.at + r->entry.units) * SEGMENT_UNIT;
-    size_t n = end - r->at < CHUNK ? (size_t) (end - r->at) : CHUNK;
+    const uint64_t now_us = clock_monotonic_us();
+    bool tell;
 
-    r->got = disk_read_all(r->segment->fd, r->buffer, n, r->at) == OK ? n : 0;
+    pthread_mutex_lock(&d->lock);
+    tell = now_us >= d->slow_until_us;
+    d->slow_until_us = now_us + SLOW_US;
+    pthread_mutex_unlock(&d->lock);
+    if (tell)
+        disk_tell(d, true, "%s does not answer; for 5 seconds all is fetched anew", d->folder);
 }
 
-/* Up to a buffer full from there on. */
-static bool
+/* Up to a buffer full from there on.  OK; ERR_TIMEOUT; ERR_IO: it cannot be read. */
+static enum err
 bring(struct reading *r, uint64_t at)
 {
+    const uint64_t end = ((uint64_t) r->entry.at + r->entry.units) * SEGMENT_UNIT;
+    struct request *q = r->request;
+    enum err e;
+
+    q->file = (struct file_reading){.fd = q->segment->fd,
+                                    .at = q->buffer,
+                                    .n = end - at < CHUNK ? (size_t) (end - at) : CHUNK,
+                                    .offset = at,
+                                    .late = on_late,
+                                    .pool = &disk_pool,
+                                    .call = disk_calls.read};
+    e = file_read_until(&q->file, clock_monotonic_us() + r->d->read_us);
+    if (e == ERR_TIMEOUT) {
+        r->request = NULL;
+        note_slow(r->d);
+        return e;
+    }
     r->at = at;
-    disk_aside(read_some, r);
-    return r->got > 0;
+    r->got = q->file.got;
+    return e == OK && r->got == q->file.n ? OK : ERR_IO;
 }
 
 static bool
 has_record(struct reading *r)
 {
-    return segment_record_view(slice_of(r->buffer, r->got), r->segment->number, &r->view) ==
+    const struct request *q = r->request;
+
+    return segment_record_view(slice_of(q->buffer, r->got), q->segment->number, &r->view) ==
                SEGMENT_GOOD &&
            r->view.bytes == (uint64_t) r->entry.units * SEGMENT_UNIT;
 }
@@ -130,7 +226,7 @@ publish(struct reading *r)
     if (store_publish(r->object, r->view.head, &facts) != OK)
         return false;
     /* What was made of it in this process still belongs to it. */
-    if (r->segment->process == r->d->process && record->made_us)
+    if (r->process == r->d->process && record->made_us)
         r->object->made_us = record->made_us;
     return true;
 }
@@ -146,7 +242,7 @@ append(struct reading *r)
     while (r->body_at < body_n) {
         size_t n = body_n - r->body_at < SEGMENT_PIECE ? (size_t) (body_n - r->body_at)
                                                        : SEGMENT_PIECE;
-        const char *piece = r->buffer + (start + r->body_at - r->at);
+        const char *piece = r->request->buffer + (start + r->body_at - r->at);
         enum err e;
 
         if (start + r->body_at + n > r->at + r->got)
@@ -161,18 +257,6 @@ append(struct reading *r)
     return OK;
 }
 
-static void
-end_reading(struct reading *r)
-{
-    if (r->buffer)
-        buffer_give(BUFFER_LARGE, r->buffer);
-    free(r->front);
-    pthread_mutex_lock(&r->d->lock);
-    r->d->reads--;
-    pthread_mutex_unlock(&r->d->lock);
-    disk_segment_leave(r->d, r->segment);
-}
-
 /* The rest of a large one, on a fiber of its own. */
 static void
 follow(void *arg)
@@ -182,7 +266,8 @@ follow(void *arg)
     enum err e = OK;
 
     while (e == OK && r->body_at < r->view.record.body_n)
-        e = bring(r, start + r->body_at) ? append(r) : ERR_IO;
+        if ((e = bring(r, start + r->body_at)) == OK)
+            e = append(r);
     if (e == OK) {
         store_finish(r->object);
     } else {
@@ -224,8 +309,8 @@ follow_later(const struct reading *r)
             }
             if (fiber_start("disk read", follow, own))
                 return;
+            free(own->front);
         }
-        free(own->front);
         store_leave(own->object);
         free(own);
     }
@@ -237,7 +322,7 @@ follow_later(const struct reading *r)
 static bool
 body_is_good(const struct reading *r)
 {
-    const char *body = r->buffer + r->view.front_n;
+    const char *body = r->request->buffer + r->view.front_n;
     uint64_t n = r->view.record.body_n;
 
     for (uint64_t at = 0; at < n; at += SEGMENT_PIECE) {
@@ -287,15 +372,16 @@ disk_fetch(struct tier *t, struct store_key key, struct store_object *o)
 {
     struct disk *d = disk_of(t);
     struct reading r = {.d = d, .object = o, .key = key};
-    bool good;
+    enum err e;
 
-    if (!find(&r))
+    if (!begin(&r))
         return false;
-    r.buffer = buffer_take(BUFFER_LARGE);
-    good = r.buffer && bring(&r, (uint64_t) r.entry.at * SEGMENT_UNIT) && has_record(&r);
-    if (r.buffer && !good)
+    e = bring(&r, (uint64_t) r.entry.at * SEGMENT_UNIT);
+    if (e == OK && !has_record(&r))
+        e = ERR_IO;
+    if (e == ERR_IO)
         give_up(&r);
-    if (!good || !is_ours(&r) || !measure(&r)) {
+    if (e != OK || !is_ours(&r) || !measure(&r)) {
         end_reading(&r);
         return false;
     }

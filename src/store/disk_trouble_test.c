@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store/disk_trouble_test.c - a disk that is full, wrong, gone, or somebody else's. */
+#include "runtime/fiber.h"
 #include "store/testing_disk.h"
 
 /* ------------------------------------------------------------------ trouble */
@@ -105,6 +106,143 @@ TEST(a_log_that_cannot_be_written_empties_the_folder)
     EXPECT_EQ(look(s, 1, 10), ABSENT);
     EXPECT_EQ(look(s, 2, 10), ABSENT);
     store_drop(s);
+    end();
+}
+
+/* ------------------------------------------------------------------ a disk that hangs */
+
+/* Reads stand before this door until it is opened. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t  moved;
+    unsigned        standing, tries; /* the first so many pass */
+    bool            open;
+} door = {.lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
+
+static ssize_t
+hanging_read(int fd, void *at, size_t n, off_t offset)
+{
+    pthread_mutex_lock(&door.lock);
+    if (door.tries > 0) {
+        door.tries--;
+    } else {
+        door.standing++;
+        while (!door.open)
+            pthread_cond_wait(&door.moved, &door.lock);
+        door.standing--;
+    }
+    pthread_mutex_unlock(&door.lock);
+    return pread(fd, at, n, offset);
+}
+
+static void
+open_door(void)
+{
+    pthread_mutex_lock(&door.lock);
+    door.open = true;
+    pthread_cond_broadcast(&door.moved);
+    pthread_mutex_unlock(&door.lock);
+}
+
+static uint32_t
+reads_of(struct disk *d)
+{
+    uint32_t n;
+
+    pthread_mutex_lock(&d->lock);
+    n = d->reads;
+    pthread_mutex_unlock(&d->lock);
+    return n;
+}
+
+static struct store *hung;
+static uint64_t waited_us;
+
+static void
+ask_hanging(void *arg)
+{
+    struct disk *d = disk_in(hung);
+    uint64_t began_us = clock_monotonic_us();
+
+    (void) arg;
+    EXPECT_EQ(look(hung, 5, size_of(5)), ABSENT);
+    waited_us = clock_monotonic_us() - began_us;
+    EXPECT(was_told("does not answer"));
+    EXPECT_EQ(reads_of(d), 1);
+    /* It is not what is wrong with the object, and nobody else waits for the disk now. */
+    EXPECT_EQ(status_of(hung).disk_broken, 0);
+    began_us = clock_monotonic_us();
+    EXPECT_EQ(look(hung, 6, size_of(6)), ABSENT);
+    EXPECT(clock_monotonic_us() - began_us < d->read_us);
+    EXPECT_EQ(reads_of(d), 1);
+    open_door();
+    for (int i = 0; i < 1000 && reads_of(d); i++)
+        fiber_sleep_until(loop_now_us() + 1000);
+    EXPECT_EQ(reads_of(d), 0);
+    d->slow_until_us = 0;
+    EXPECT_EQ(look(hung, 6, size_of(6)), WHOLE);
+}
+
+static void
+run_hanging(fiber_run_f *run)
+{
+    begin();
+    hung = open_store();
+    CHECK(testing_put(hung, 900, 2000000, NULL));
+    put_hundred(hung);
+    for (uint64_t i = 5; i < 7; i++)
+        drive_out(hung, i);
+    drive_out(hung, 900);
+    door.open = false;
+    file_ring_allow(false);
+    disk_calls.read = hanging_read;
+    disk_in(hung)->read_us = 50000;
+    CHECK(fiber_start("test", run, NULL));
+    while (fiber_count() > 0)
+        loop_once(&loop, loop.now_us + 100000);
+}
+
+TEST(who_asks_a_disk_that_hangs_goes_on)
+{
+    door.tries = 0;
+    run_hanging(ask_hanging);
+    EXPECT(waited_us >= 50000 && waited_us < 2000000);
+    store_drop(hung);
+    end();
+}
+
+/* The head has come; the rest does not. */
+static void
+follow_hanging(void *arg)
+{
+    struct store_object *o = NULL;
+    struct slice chunk;
+    uint64_t at = 0;
+    enum err e;
+
+    (void) arg;
+    EXPECT_EQ(store_ask(hung, testing_key(hung, 900), true, &o), STORE_FILLING);
+    EXPECT_EQ(store_wait_head(o, loop_now_us() + 1000000), OK);
+    while ((e = store_read(o, at, loop_now_us() + 2000000, &chunk)) == OK)
+        at += chunk.n;
+    EXPECT_EQ(e, ERR_RESET);
+    EXPECT(at > 0 && at < 2000000);
+    store_leave(o);
+}
+
+/* The store goes, and the last to leave it is the disk. */
+TEST(a_read_that_hangs_outlives_its_store)
+{
+    struct disk *d;
+
+    door.tries = 1;
+    run_hanging(follow_hanging);
+    d = disk_in(hung);
+    EXPECT_EQ(reads_of(d), 1);
+    store_drop(hung);
+    EXPECT_EQ(reads_of(d), 1);
+    open_door();
+    testing_pause(20); /* a sanitizer would tell */
     end();
 }
 

@@ -174,6 +174,19 @@ store_open(struct slice name, const struct store_options *options)
     return s;
 }
 
+struct store *
+store_find(struct slice name)
+{
+    struct store *s;
+
+    pthread_mutex_lock(&all.lock);
+    s = find(name);
+    if (s)
+        s->refs++;
+    pthread_mutex_unlock(&all.lock);
+    return s;
+}
+
 static void
 free_store(struct store *s)
 {

@@ -58,6 +58,8 @@ struct store_key store_key_with(const struct store *s, struct store_key first, c
  * one.  options: its bounds from now on; NULL: as they are, or for a new one 64 MiB of memory.
  * NULL: out of memory.  A reference; store_drop() gives it back. */
 struct store *store_open(struct slice name, const struct store_options *options);
+/* A reference to the one that is there; NULL: there is none. */
+struct store *store_find(struct slice name);
 void store_drop(struct store *s);
 
 /* ------------------------------------------------------------------ asking */

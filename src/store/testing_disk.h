@@ -71,6 +71,7 @@ static inline void
 end(void)
 {
     disk_calls = (struct disk_calls){pread, pwrite};
+    file_ring_allow(true);
     nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 

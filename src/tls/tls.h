@@ -53,6 +53,16 @@ struct slice tls_identity_name(const struct tls_identity *id, size_t i);
 /* Wall clock, seconds since 1970. */
 int64_t tls_identity_expires_s(const struct tls_identity *id);
 
+/* What the certificate says, for people. */
+struct tls_identity_facts {
+    char    issuer[256]; /* RFC 2253, cut */
+    int64_t not_before_s, not_after_s;
+    bool    rsa;         /* its key; else elliptic curves */
+    bool    stapled;     /* there is an OCSP response that is still good */
+};
+/* Control thread.  False: out of memory. */
+bool tls_identity_describe(const struct tls_identity *id, struct tls_identity_facts *out);
+
 /* ------------------------------------------------------------------ tickets */
 
 enum { TLS_TICKETS_BYTES = 240 };

@@ -8,6 +8,7 @@
 #include "upstream/relay.h"
 
 #include "exchange/grpc.h"
+#include "exchange/trace.h"
 #include "http/proxy_protocol.h"
 #include "runtime/fiber.h"
 #include "upstream/judge.h"
@@ -311,14 +312,50 @@ relay_abandon(struct relay *r)
     r->wire = NULL;
 }
 
+/* A moment of this attempt, in microseconds since its beginning. */
+static unsigned long long
+into(const struct relay *r, uint64_t at_us)
+{
+    return at_us > r->begun_us ? at_us - r->begun_us : 0;
+}
+
+static void
+tell(const struct relay *r, size_t event, const struct failure *f, bool good)
+{
+    const struct exchange_times *t = &r->x->times;
+    struct slice server = r->server->text;
+
+    if (good) {
+        exchange_trace_attempted(r->x, event, r->head.status,
+                                 "%.*s answered %u, over %s connection: at hand after %llu us, "
+                                 "request sent after %llu us, head of the answer after %llu us",
+                                 SLICE_ARG(server), r->head.status,
+                                 r->shared   ? "a shared"
+                                 : r->reused ? "a pooled"
+                                             : "a new",
+                                 into(r, t->connected_us), into(r, t->sent_us),
+                                 into(r, t->first_byte_us));
+        return;
+    }
+    exchange_trace_attempted(r->x, event, 0, "%.*s failed: %s%s%s%s%s", SLICE_ARG(server),
+                             reason_sentence(f->reason), f->detail ? "; " : "",
+                             f->detail ? f->detail : "", f->err == OK ? "" : "; ",
+                             f->err == OK ? "" : err_sentence(f->err));
+    if (f->limit_name)
+        exchange_note(r->x, f->limit, "limit", "%s was reached", f->limit_name);
+}
+
 static bool
 attempt_once(struct relay *r, struct server *s, bool fresh, struct failure *f)
 {
+    size_t event = unlikely(r->x->trace != NULL) ? exchange_trace_attempt(r->x) : 0;
     bool good;
 
     *f = (struct failure){0};
     count(r, s);
     good = connect_to(r, s, fresh, f) && exchange_with(r, f);
+    if (unlikely(r->x->trace != NULL))
+        tell(r, event, f, good);
     note_outcome(r, f, good);
     if (good)
         answered(r);

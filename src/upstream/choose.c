@@ -8,9 +8,10 @@
  */
 #include "upstream/relay.h"
 
+#include "exchange/trace.h"
 #include "upstream/locality.h"
 
-enum { SILENT_MAX = 4 };
+enum { SILENT_MAX = 4, NOTED_MAX = 16 };
 
 /* A stable hash, so that several proxies agree on who serves a key. */
 static uint64_t
@@ -142,17 +143,53 @@ balance(const struct relay_plan *plan, struct server_set *set)
     return s;
 }
 
+/* Who was considered, and what spoke against those that were not taken. */
+static void
+note_choice(const struct relay_plan *plan, const struct server_set *set,
+            const struct server *winner, bool stuck)
+{
+    const struct upstream_config *config = plan->to->config;
+    struct exchange *x = plan->x;
+
+    for (size_t i = 0; i < set->lb.n && i < NOTED_MAX; i++) {
+        const struct server *s = set->entries[i].server;
+        uint32_t limit = atomic_load(&s->target->limit);
+        unsigned faults = atomic_load(&s->faults);
+
+        if (s == winner)
+            continue;
+        if (was_tried(plan, s))
+            exchange_note(x, NULL, "server", "%.*s left out: tried already", SLICE_ARG(s->text));
+        else if (faults)
+            exchange_note(x, NULL, "server", "%.*s left out: %s", SLICE_ARG(s->text),
+                          server_fault_words(faults));
+        else if (limit && atomic_load(&s->target->inflight) >= limit)
+            exchange_note(x, NULL, "server", "%.*s is full", SLICE_ARG(s->text));
+    }
+    if (!winner)
+        exchange_note_object(x, config, "server", "none of the %zu of upstream %.*s can be taken",
+                             set->lb.n, SLICE_ARG(config->name));
+    else
+        exchange_note_object(x, config, "server", "%.*s chosen of %zu of upstream %.*s%s%s",
+                             SLICE_ARG(winner->text), set->lb.n, SLICE_ARG(config->name),
+                             stuck ? ": the client's cookie names it" : " by ",
+                             stuck                    ? ""
+                             : config->balance.object ? config->balance.object->name
+                                                      : "round_robin");
+}
+
 struct server *
 relay_choose(struct relay_plan *plan)
 {
     struct server_set *set = atomic_load_explicit(&plan->to->upstream->set, memory_order_acquire);
-    struct server *s;
+    struct server *stuck, *s;
 
     if (!set || plan->n_tried == ATTEMPTS_MAX)
         return NULL;
-    s = stuck_to(plan, set);
-    if (!s)
-        s = balance(plan, set);
+    stuck = stuck_to(plan, set);
+    s = stuck ? stuck : balance(plan, set);
+    if (unlikely(plan->x->trace != NULL))
+        note_choice(plan, set, s, stuck != NULL);
     if (!s)
         return NULL;
     server_hold(s);

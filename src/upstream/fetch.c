@@ -66,8 +66,10 @@ fail(struct fetching *g, enum err e, const char *format, ...)
 static enum err
 fail_at(struct fetching *g, const char *doing, enum err e)
 {
-    return fail(g, e, "%s `%.*s`: %s", doing, (int) (g->authority.n < 80 ? g->authority.n : 80),
-                g->authority.at, err_sentence(e));
+    struct slice peer = g->f->socket ? slice_str(g->f->socket) : g->authority;
+
+    return fail(g, e, "%s `%.*s`: %s", doing, (int) (peer.n < 80 ? peer.n : 80), peer.at,
+                err_sentence(e));
 }
 
 /* ------------------------------------------------------------------ the URL */
@@ -164,6 +166,19 @@ connect_to_any(struct fetching *g, const struct dns_answer *found)
             return e;
     }
     return e;
+}
+
+static enum err
+open_socket(struct fetching *g)
+{
+    union address to = {.un = {.sun_family = AF_UNIX}};
+    struct text path;
+    enum err e;
+
+    text_fixed(&path, to.un.sun_path, sizeof(to.un.sun_path) - 1);
+    text_put(&path, slice_str(g->f->socket));
+    e = path.full ? ERR_LIMIT : connect_to(g, &to, g->f->deadline_us);
+    return e == OK ? OK : fail_at(g, "connecting to", e);
 }
 
 static enum err
@@ -316,7 +331,16 @@ struct body_reading {
 };
 
 static void
-take_chunks(struct body_reading *r, struct text *out, struct slice bytes)
+take_data(struct body_reading *r, const struct fetching *g, struct slice bytes)
+{
+    if (!g->f->receive)
+        text_put(&g->a->content, bytes);
+    else if (bytes.n && !g->f->receive(g->f->receive_arg, g->a, bytes))
+        r->done = true;
+}
+
+static void
+take_chunks(struct body_reading *r, const struct fetching *g, struct slice bytes)
 {
     while (bytes.n && !r->done) {
         struct slice data;
@@ -328,7 +352,7 @@ take_chunks(struct body_reading *r, struct text *out, struct slice bytes)
             r->done = true;
         if (result == H1_BAD)
             return;
-        text_put(out, data);
+        take_data(r, g, data);
         bytes = slice_from(bytes, used);
     }
 }
@@ -336,18 +360,16 @@ take_chunks(struct body_reading *r, struct text *out, struct slice bytes)
 static void
 take_bytes(struct body_reading *r, const struct fetching *g, struct slice bytes)
 {
-    struct text *out = &g->a->content;
-
     switch (g->head.framing) {
     case H1_NO_BODY: r->done = true; break;
-    case H1_CHUNKED: take_chunks(r, out, bytes); break;
+    case H1_CHUNKED: take_chunks(r, g, bytes); break;
     case H1_LENGTH:
         bytes = slice_first(bytes, r->left);
         r->left -= bytes.n;
-        text_put(out, bytes);
         r->done = r->left == 0;
+        take_data(r, g, bytes);
         break;
-    case H1_UNTIL_CLOSE: text_put(out, bytes); break;
+    case H1_UNTIL_CLOSE: take_data(r, g, bytes); break;
     }
 }
 
@@ -380,6 +402,8 @@ read_body(struct fetching *g)
 
     if (!buffer)
         return fail_at(g, "asking", ERR_NO_MEMORY);
+    g->a->status = g->head.status;
+    g->a->fields = g->head.fields;
     text_init(&g->a->content, g->f->max_bytes);
     take_bytes(&r, g, g->early);
     if (r.fault != H1_OK)
@@ -400,7 +424,7 @@ ask(struct fetching *g)
     enum err e = read_url(g);
 
     if (e == OK)
-        e = open_line(g);
+        e = g->f->socket ? open_socket(g) : open_line(g);
     if (e == OK && g->secure)
         e = secure_line(g);
     if (e == OK)
@@ -424,12 +448,9 @@ http_fetch(const struct fetch *f, struct fetch_answer *a)
         g.line->sock.release = line_free;
         sock_close(&g.line->sock);
     }
-    if (e != OK)
-        return e;
-    a->status = g.head.status;
-    a->fields = g.head.fields;
-    a->body = text_slice(&a->content);
-    return OK;
+    if (e == OK)
+        a->body = text_slice(&a->content);
+    return e;
 }
 
 void

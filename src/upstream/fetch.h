@@ -15,8 +15,15 @@
 #include "http/message.h"
 #include "tls/tls.h"
 
+struct fetch_answer;
+
+/* The next bytes of the answer's body; status and fields are known.  False: that is enough. */
+typedef bool fetch_receive_f(void *arg, const struct fetch_answer *a, struct slice bytes);
+
 struct fetch {
     struct slice        url;     /* http://host[:port][/path[?query]], or https: */
+    const char         *socket;  /* a Unix socket to connect to, whatever host the URL names;
+                                  * NULL: that host */
     enum method         method;  /* METHOD_OTHER: GET, or POST when there is a body */
     const struct field *fields;  /* beside Host, User-Agent, Connection and Content-Length */
     size_t              n_fields;
@@ -24,6 +31,9 @@ struct fetch {
     struct tls_client  *tls;     /* for https; NULL: whom the system trusts */
     uint64_t            deadline_us; /* monotonic, of everything together */
     size_t              max_bytes;   /* of the answer's body */
+    fetch_receive_f       *receive;      /* gets the body as it comes, however long: it is not kept
+                                      * then.  NULL: it is kept */
+    void               *receive_arg;
 };
 
 struct fetch_answer {

@@ -11,6 +11,7 @@
 #include "upstream/relay.h"
 
 #include "exchange/grpc.h"
+#include "exchange/trace.h"
 #include "runtime/fiber.h"
 #include "upstream/probe.h"
 
@@ -106,6 +107,8 @@ refuse(const struct relay *r, const struct failure *f)
         fiber_uncancel(fiber_self());
         exchange_refuse_limit(x, 504, REASON_RESPONSE_TIMEOUT, &x->timeouts->send_us,
                               "timeouts.send");
+    } else if (x->fault.reason == REASON_CANCELLED) {
+        return;
     } else if (fiber_self()->cancelled != OK) {
         exchange_fault(x, REASON_CLIENT_GONE, ERR_CANCELLED, "while waiting for the server");
     } else if (f->limit_name) {
@@ -157,8 +160,12 @@ next_server(struct relay_plan *plan)
     unsigned worker = loop_self()->number;
     struct server *s;
 
-    if (!guard_retry(u->guard, &plan->guards, worker, loop_now_us()))
+    if (!guard_retry(u->guard, &plan->guards, worker, loop_now_us())) {
+        exchange_note(plan->x, &plan->to->config->retries.budget, "retry",
+                      "no other server is asked: the budget of retries is used up");
         return NULL;
+    }
+    exchange_note(plan->x, NULL, "retry", "another server is asked");
     s = relay_choose(plan);
     if (s)
         atomic_fetch_add_explicit(&u->counters[worker].retries, 1, memory_order_relaxed);
@@ -178,6 +185,21 @@ is_unwelcome(const struct relay *r)
     return false;
 }
 
+/* Why no other server is asked. */
+static void
+note_last(const struct relay *r, bool answered, bool spent)
+{
+    if (answered)
+        return;
+    if (spent)
+        exchange_note(r->x, &relay_config(r)->retries.attempts, "retry",
+                      "no other server is asked: retries.attempts was reached");
+    else
+        exchange_note(r->x, &relay_config(r)->retries.on, "retry",
+                      "no other server is asked: the request cannot be sent again, or such a "
+                      "failure is not worth it (retries.on)");
+}
+
 /* True: answered, by *r. */
 static bool
 try_servers(struct relay_plan *plan, struct relay **r, struct failure *f)
@@ -192,8 +214,10 @@ try_servers(struct relay_plan *plan, struct relay **r, struct failure *f)
     while (s) {
         plan->x->relay.attempts++;
         answered = is_hedged(plan) ? relay_hedge(r, s, f) : relay_attempt(*r, s, left == 0, f);
-        if (left-- == 0 || (answered ? !is_unwelcome(*r) : !relay_may_retry(*r, f)))
+        if (left-- == 0 || (answered ? !is_unwelcome(*r) : !relay_may_retry(*r, f))) {
+            note_last(*r, answered, left < 0);
             break;
+        }
         s = next_server(plan);
         if (s && answered) {
             relay_abandon(*r);

@@ -46,6 +46,16 @@ status_publish(const struct map *by_name)
     old = atomic_exchange(&current, d);
     if (old)
         workers_retire(directory_free, old);
+    metrics_collector(status_tell);
+}
+
+void
+status_each(void (*see)(void *arg, struct upstream *u), void *arg)
+{
+    const struct directory *d = atomic_load(&current);
+
+    for (size_t i = 0; d && i < d->n; i++)
+        see(arg, d->upstreams[i]);
 }
 
 void

@@ -14,8 +14,8 @@ from support.maitred import Maitred, site
 from support.origin import serve_forever
 from support.wait import eventually, seconds, volume
 
-KEYS = ["time", "id", "client", "listener", "connection", "method", "scheme", "host", "target", "version", "status",
-        "reason", "blame", "limit", "error", "detail", "route", "upstream", "server", "attempts", "reused",
+KEYS = ["time", "id", "trace_id", "client", "listener", "connection", "method", "scheme", "host", "target", "version",
+        "status", "reason", "blame", "limit", "error", "detail", "route", "upstream", "server", "attempts", "reused",
         "request_bytes", "response_bytes", "received_us", "queued_us", "connected_us", "first_byte_us", "total_us",
         "user_agent", "referer"]
 QUOTED = r'"((?:[^"\\]|\\.)*)"'

@@ -43,6 +43,7 @@ static void
 pass(struct visit *v, enum cache_forward why)
 {
     caching_counts(v->c)->passed++;
+    v->x->cached = CACHED_PASSED;
     v->told.forward = why;
     exchange_next(v->x);
     v->told.forward_status = v->x->response.status;
@@ -126,6 +127,7 @@ fetch(struct visit *v)
     bool for_whole = v->fresh != NULL;
 
     caching_counts(v->c)->misses++;
+    v->x->cached = CACHED_MISS;
     switch (cache_fetch(v, run_next)) {
     case CACHE_FETCHED_NEW:
         serve_new(v);

@@ -55,7 +55,9 @@ read_answer(const struct visit *v, struct answer *a)
                                   .response = &r->fields,
                                   .asked = &v->asked,
                                   .said = &a->said};
-    a->tags_n = 0;
+    a->tags[0] = cache_purge_variants(v->primary);
+    a->tags[1] = cache_purge_uri(cache_find_uri(v));
+    a->tags_n = 2;
 }
 
 static bool
@@ -87,7 +89,6 @@ read_tags(const struct visit *v, const struct fields *fields, struct answer *a)
 {
     struct group_context g = {a, v->x->request.host};
 
-    a->tags[a->tags_n++] = cache_purge_variants(v->primary);
     cache_tags_each(fields, add_tag, a);
     if (a->tags_n < countof(a->tags))
         cache_groups_each(fields, add_group, &g);
@@ -389,6 +390,7 @@ renewed(struct visit *v)
     decline(v);
     exchange_drop_response(v->x);
     caching_counts(v->c)->confirmed++;
+    v->x->cached = CACHED_CONFIRMED;
     return CACHE_FETCHED_RENEWED;
 }
 
@@ -398,6 +400,7 @@ excused(struct visit *v)
     decline(v);
     exchange_drop_response(v->x);
     caching_counts(v->c)->excused++;
+    v->x->cached = CACHED_EXCUSED;
     return CACHE_FETCHED_EXCUSED;
 }
 

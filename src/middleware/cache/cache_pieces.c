@@ -155,7 +155,7 @@ struct piece_fetch {
     struct store_object     *object, *first; /* held */
     struct cache_version     version;        /* in the child's arena */
     struct range             range;
-    uint64_t                 total, tag;
+    uint64_t                 total, tags[2];
     struct slice             uri;            /* likewise */
 };
 
@@ -203,7 +203,7 @@ keep(struct piece_fetch *f)
 {
     struct piece_head head = {f->range.offset, f->total};
     struct store_facts facts = {
-        .length = (int64_t) f->range.length, .tags = &f->tag, .tags_n = 1, .path = f->uri};
+        .length = (int64_t) f->range.length, .tags = f->tags, .tags_n = 2, .path = f->uri};
     struct slice bytes = slice_of((const char *) &head, sizeof(head));
 
     if (store_publish(f->object, bytes, &facts) != OK)
@@ -263,7 +263,8 @@ fetch_start(const struct cache_pieces *p, uint64_t number, struct store_object *
                               .first = p->first,
                               .range = range_of(p, number),
                               .total = p->cut.total,
-                              .tag = cache_purge_variants(p->primary)};
+                              .tags = {cache_purge_variants(p->primary),
+                                       cache_purge_uri(p->uri)}};
     store_hold(f->object);
     store_hold(f->first);
     if (f->child && prepare(f, p) && fiber_start("cache piece", fetch, f))

@@ -13,25 +13,38 @@
  */
 #include "http/cache_tags.h"
 #include "http/cache_target.h"
+#include "http/uri.h"
 #include "middleware/cache/caching.h"
+#include "middleware/cache/stores.h"
 
 struct purging {
     struct visit *v;
     bool          soft;
 };
 
+/* Tags of the operator hold no control bytes: they never meet those of a kind. */
+static uint64_t
+tag_of_kind(char kind, uint64_t of, struct slice name)
+{
+    char bytes[CACHE_TAG_BYTES_MAX + sizeof(of) + 1];
+    size_t n = name.n < CACHE_TAG_BYTES_MAX ? name.n : CACHE_TAG_BYTES_MAX;
+
+    bytes[0] = kind;
+    memcpy(bytes + 1, &of, sizeof(of));
+    memcpy(bytes + 1 + sizeof(of), name.at, n);
+    return store_tag_of(slice_of(bytes, 1 + sizeof(of) + n));
+}
+
 uint64_t
 cache_purge_group(struct slice host, struct slice group)
 {
-    /* Tags of the operator hold no control bytes: the two never meet. */
-    uint64_t of_host = store_tag_of(host);
-    char bytes[CACHE_TAG_BYTES_MAX + sizeof(of_host) + 1];
-    size_t n = group.n < CACHE_TAG_BYTES_MAX ? group.n : CACHE_TAG_BYTES_MAX;
+    return tag_of_kind('\0', store_tag_of(host), group);
+}
 
-    bytes[0] = '\0';
-    memcpy(bytes + 1, &of_host, sizeof(of_host));
-    memcpy(bytes + 1 + sizeof(of_host), group.at, n);
-    return store_tag_of(slice_of(bytes, 1 + sizeof(of_host) + n));
+uint64_t
+cache_purge_uri(struct slice uri)
+{
+    return tag_of_kind('\1', store_tag_of(uri), SLICE(""));
 }
 
 uint64_t
@@ -204,4 +217,68 @@ cache_purge_after(struct visit *v)
     if (content)
         purge_reference(&p, content->value);
     cache_groups_invalid_each(&r->fields, purge_group, &p);
+}
+
+/* ------------------------------------------------------------------ an operator, without a request */
+
+/* "host/path?query" of a URL, or of the same without a scheme. */
+static enum err
+read_uri(struct slice url, bool scheme_needed, struct arena *arena, struct slice *uri)
+{
+    struct slice scheme, name, rest;
+    struct authority a;
+    enum err e;
+
+    if (!target_split_absolute(url, &scheme, &name, &rest)) {
+        size_t slash = slice_find(url, '/');
+
+        if (scheme_needed)
+            return ERR_MALFORMED;
+        name = slash == SLICE_NOT_FOUND ? url : slice_of(url.at, slash);
+        rest = slice_from(url, name.n);
+    }
+    e = authority_parse(name, arena, &a);
+    if (e != OK || slice_find(rest, '#') != SLICE_NOT_FOUND)
+        return e != OK ? e : ERR_MALFORMED;
+    *uri = arena_printf(arena, "%.*s%s%.*s", SLICE_ARG(a.host),
+                        rest.n && rest.at[0] == '/' ? "" : "/", SLICE_ARG(rest));
+    return slice_is_present(*uri) ? OK : ERR_NO_MEMORY;
+}
+
+static enum err
+purge_by_uri(struct store *s, enum cache_purge_kind kind, struct slice what, bool soft)
+{
+    struct arena arena;
+    struct slice uri;
+    enum err e;
+
+    arena_init(&arena, NULL, 0, 4 * what.n + 1024);
+    e = read_uri(what, kind == CACHE_PURGE_URL, &arena, &uri);
+    if (e == OK && kind == CACHE_PURGE_HOST && slice_find(uri, '/') != uri.n - 1)
+        e = ERR_MALFORMED;
+    if (e == OK && kind == CACHE_PURGE_URL)
+        store_purge_tag(s, cache_purge_uri(uri), soft);
+    else if (e == OK)
+        store_purge_prefix(s, uri, soft);
+    arena_free(&arena);
+    return e;
+}
+
+enum err
+cache_stores_purge(struct slice name, enum cache_purge_kind kind, struct slice what, bool soft)
+{
+    struct store *s = store_find(name);
+    enum err e = OK;
+
+    if (!s)
+        return ERR_NOT_FOUND;
+    switch (kind) {
+    case CACHE_PURGE_URL:
+    case CACHE_PURGE_PREFIX:
+    case CACHE_PURGE_HOST: e = purge_by_uri(s, kind, what, soft); break;
+    case CACHE_PURGE_TAG: store_purge_tag(s, store_tag_of(what), soft); break;
+    case CACHE_PURGE_ALL: store_purge_all(s, soft); break;
+    }
+    store_drop(s);
+    return e;
 }

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "exchange/answer.h"
+#include "exchange/trace.h"
 #include "http/date.h"
 #include "middleware/cache/caching.h"
 #include "runtime/loop.h"
@@ -171,12 +172,13 @@ cache_serve_status(struct visit *v)
     struct text t;
     struct slice text;
 
-    if (!v->c->tell)
+    if (!v->c->tell && !x->trace)
         return;
     text_fixed(&t, room, sizeof(room));
     v->told.name = SLICE("maitred");
     cache_status_write(&v->told, &t);
-    if (t.full)
+    exchange_note(x, NULL, "cache", "%.*s", SLICE_ARG(text_slice(&t)));
+    if (!v->c->tell || t.full)
         return;
     f = fields_find(&x->response.fields, SLICE("Cache-Status"));
     /* The caches before us were nearer to the origin: they come first (RFC 9211 2). */
@@ -205,6 +207,10 @@ note(struct visit *v, const struct kept *k, struct store_object *o)
         int64_t length = kept_length(o, k);
 
         n->saved_us += k->took_us;
+        v->x->saved_us = k->took_us;
+        v->x->cached = v->told.collapsed      ? CACHED_SHARED
+                       : v->told.ttl_s < 0 ? CACHED_STALE
+                                              : CACHED_HIT;
         n->hit_bytes += length > 0 ? (uint64_t) length : 0;
     }
 }

@@ -235,6 +235,8 @@ void cache_purge(struct visit *v);
 void cache_purge_after(struct visit *v);
 /* The tag of all variants of a URI. */
 uint64_t cache_purge_variants(struct store_key primary);
+/* The tag of all that is kept of "host/path?query", by whatever key. */
+uint64_t cache_purge_uri(struct slice uri);
 /* The tag of a group of that host. */
 uint64_t cache_purge_group(struct slice host, struct slice group);
 

@@ -4,6 +4,7 @@
 #include "middleware/cache/stores.h"
 
 #include "observe/log.h"
+#include "observe/metrics.h"
 #include "runtime/fiber.h"
 #include "store/store.h"
 
@@ -104,6 +105,7 @@ cache_stores_apply(const struct option_list *stores)
 {
     const struct cache_store *s = stores->at;
 
+    metrics_collector(cache_stores_tell);
     for (size_t i = 0; i < stores->n; i++)
         apply(&s[i]);
 }

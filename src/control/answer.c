@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* control/answer.c - what operations read of a request, and how they answer. */
+#include "control/api.h"
+#include "http/condition.h"
+#include "http/uri.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ANSWER_MAX = 256 * 1024 * 1024 };
+
+/* ------------------------------------------------------------------ the request */
+
+struct slice
+api_query(struct api_call *c, const char *name)
+{
+    return query_value(c->x->request.target.query, slice_str(name), &c->x->arena);
+}
+
+bool
+api_query_flag(struct api_call *c, const char *name)
+{
+    struct slice v = api_query(c, name);
+
+    return slice_is_present(v) && (v.n == 0 || slice_eq(v, SLICE("1")) ||
+                                   slice_eq(v, SLICE("true")) || slice_eq(v, SLICE("yes")));
+}
+
+bool
+api_number(struct api_call *c, const char *name, uint64_t preset, uint64_t max, uint64_t *out)
+{
+    struct slice text = api_query(c, name);
+
+    *out = preset;
+    if (!slice_is_present(text) || slice_to_u64(text, max, out))
+        return true;
+    api_problem(c, 400, "bad_query", "%s is a number up to %llu", name, (unsigned long long) max);
+    return false;
+}
+
+json_t *
+api_json(struct api_call *c)
+{
+    json_error_t error;
+    json_t *value = json_loadb(c->body.n ? c->body.at : "", c->body.n,
+                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+
+    if (!value)
+        api_problem(c, 400, "bad_json", "request body:%d:%d: %s", error.line, error.column,
+                    error.text);
+    return value;
+}
+
+bool
+api_match(struct api_call *c, uint64_t hash)
+{
+    char tag[20];
+    struct validators v = {.etag = slice_of(tag, (size_t) snprintf(tag, sizeof(tag), "\"%016llx\"",
+                                                                   (unsigned long long) hash))};
+
+    if (condition_check(&c->x->request.fields, c->x->request.method, &v, 0) != CONDITION_FAILED)
+        return true;
+    api_problem(c, 412, "changed",
+                "somebody has changed it since you read it: read it again, it is now %s", tag);
+    api_tag(c, hash);
+    return false;
+}
+
+/* ------------------------------------------------------------------ the answer */
+
+json_t *
+api_text(struct slice s)
+{
+    return json_stringn(s.at ? s.at : "", s.n);
+}
+
+static void
+put_text(struct api_call *c, unsigned status, struct slice type, struct text *text)
+{
+    struct exchange *x = c->x;
+    struct body *body;
+
+    if (text->full || !(body = body_from_text(&x->arena, text))) {
+        text_free(text);
+        exchange_refuse(x, 503, REASON_OUT_OF_MEMORY, "the answer does not fit into memory");
+        return;
+    }
+    exchange_respond(x, status, SLICE(""), SLICE(""));
+    exchange_fault(x, REASON_RESPOND, OK, NULL);
+    x->response.body = body;
+    fields_add(&x->response.fields, FIELD_CONTENT_TYPE, type);
+    fields_add(&x->response.fields, FIELD_CACHE_CONTROL, SLICE("no-store"));
+}
+
+void
+api_answer(struct api_call *c, unsigned status, struct text *text)
+{
+    const char *type = c->operation ? c->operation->type : NULL;
+
+    put_text(c, status, type ? slice_str(type) : SLICE("application/json"), text);
+}
+
+static int
+append(const char *at, size_t n, void *out)
+{
+    text_put(out, slice_of(at, n));
+    return ((struct text *) out)->full ? -1 : 0;
+}
+
+static void
+put_json(struct api_call *c, unsigned status, struct slice type, json_t *value)
+{
+    struct text t;
+
+    text_init(&t, ANSWER_MAX);
+    if (!value || json_dump_callback(value, append, &t, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
+        t.full = true;
+    text_byte(&t, '\n');
+    json_decref(value);
+    put_text(c, status, type, &t);
+}
+
+void
+api_answer_json(struct api_call *c, unsigned status, json_t *value)
+{
+    put_json(c, status, SLICE("application/json"), value);
+}
+
+void
+api_answer_empty(struct api_call *c, unsigned status)
+{
+    exchange_respond(c->x, status, SLICE(""), SLICE(""));
+    exchange_fault(c->x, REASON_RESPOND, OK, NULL);
+    fields_add(&c->x->response.fields, FIELD_CACHE_CONTROL, SLICE("no-store"));
+}
+
+void
+api_tag(struct api_call *c, uint64_t hash)
+{
+    struct slice tag = arena_printf(&c->x->arena, "\"%016llx\"", (unsigned long long) hash);
+
+    if (tag.at)
+        fields_set(&c->x->response.fields, FIELD_ETAG, tag);
+}
+
+/* ------------------------------------------------------------------ problems (RFC 9457) */
+
+static json_t *
+problem(unsigned status, const char *type, const char *detail)
+{
+    struct slice phrase = status_phrase(status);
+
+    return json_pack("{s:s+, s:s%, s:i, s:s}", "type", "urn:maitred:problem:", type, "title",
+                     phrase.at, phrase.n, "status", (int) status, "detail", detail);
+}
+
+void
+api_problem(struct api_call *c, unsigned status, const char *type, const char *detail, ...)
+{
+    char text[1000];
+    va_list args;
+
+    va_start(args, detail);
+    vsnprintf(text, sizeof(text), detail, args);
+    va_end(args);
+    put_json(c, status, SLICE("application/problem+json"), problem(status, type, text));
+}
+
+static json_t *
+complaint(const struct config_report *r, const struct config_message *m)
+{
+    json_t *o = json_pack("{s:s, s:s%}", "severity",
+                          m->severity == CONFIG_ERROR ? "error" : "warning", "detail", m->text.at,
+                          m->text.n);
+
+    if (o && m->mark.line && m->mark.file < r->n_files) {
+        json_object_set_new(o, "file", json_stringn(r->files[m->mark.file].path.at,
+                                                    r->files[m->mark.file].path.n));
+        json_object_set_new(o, "line", json_integer(m->mark.line));
+        json_object_set_new(o, "column", json_integer(m->mark.column));
+    }
+    if (o && m->hint.n)
+        json_object_set_new(o, "hint", json_stringn(m->hint.at, m->hint.n));
+    return o;
+}
+
+json_t *
+api_complaints(const struct config_report *report, enum config_severity least)
+{
+    json_t *list = json_array();
+
+    for (const struct config_message *m = report->messages; m; m = m->next)
+        if (m->severity <= least)
+            json_array_append_new(list, complaint(report, m));
+    return list;
+}
+
+void
+api_problem_report(struct api_call *c, unsigned status, const struct config_report *report,
+                   const char *type, const char *detail)
+{
+    json_t *p = problem(status, type, detail);
+    struct text printed;
+
+    text_init(&printed, 1024 * 1024);
+    config_report_print(report, &printed);
+    if (p) {
+        json_object_set_new(p, "errors", api_complaints(report, CONFIG_WARNING));
+        json_object_set_new(p, "text", json_stringn(printed.n ? printed.at : "", printed.n));
+    }
+    text_free(&printed);
+    put_json(c, status, SLICE("application/problem+json"), p);
+}

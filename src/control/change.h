@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* control/change.h - private: the steps of a change that trials take too. */
+#ifndef CONTROL_CHANGE_H
+#define CONTROL_CHANGE_H
+
+#include "control/configuration.h"
+
+/* What a change makes of the two documents. */
+struct documents {
+    struct config_document *files, *now;
+};
+
+/* Always false. */
+bool change_fail(struct configuration_result *r, enum configuration_outcome outcome,
+                 const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Serves it; the app is gone in any case. */
+bool change_serve(struct app *a, struct configuration_result *r);
+/* The same of a document that was served before; that it worked once makes a failure unlikely,
+ * which is logged. */
+bool change_serve_again(const struct config_document *d);
+/* Makes them those in force; what was is in *d then. */
+void change_swap(struct documents *d);
+void change_drop(struct documents *d);
+/* What is in force becomes a revision: its number, 0 after a fault of the state folder. */
+int64_t change_keep(enum revision_cause cause, struct slice who, struct slice comment);
+
+/* configuration_trial.c */
+
+/* False: the guard cannot be understood. */
+bool trial_understands(const struct configuration_change *c, struct configuration_result *r);
+/* Serves it on trial; takes the documents over when that works. */
+void trial_begin(const struct configuration_change *c, struct documents *d, struct app *a,
+                 struct configuration_result *r);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * control/configuration.h - the configuration in force, and how it changes: by the API, by reading
+ * the files again, by going back.
+ *
+ * What is served is what the files say with a patch over it, which is all that the API has changed.
+ * A change makes a new document aside, has it made ready, serves it, and then keeps it as a
+ * revision; what fails on the way changes nothing.  On trial, it is kept only when the trial ends
+ * well, and the document before is served again otherwise.
+ *
+ * One change at a time: who wants to look before changing (If-Match) holds the lock meanwhile.
+ *
+ * Threads  fibers of the control thread; all of it may wait.
+ */
+#ifndef CONTROL_CONFIGURATION_H
+#define CONTROL_CONFIGURATION_H
+
+#include "control/host.h"
+#include "control/revisions.h"
+#include "control/trial.h"
+
+enum configuration_source {
+    CONFIGURATION_EDIT,     /* of what is in force */
+    CONFIGURATION_WHOLE,    /* a text takes its place */
+    CONFIGURATION_FILES,    /* the files, read again, without what the API has changed */
+    CONFIGURATION_RELOAD,   /* the files, read again, and what the API has changed over them */
+    CONFIGURATION_REVISION, /* an earlier one */
+};
+
+struct configuration_change {
+    enum configuration_source source;
+    enum revision_cause       cause;
+    enum config_edit          how;      /* edit */
+    struct slice              pointer;  /* edit */
+    struct slice              text;     /* edit, whole */
+    int64_t                   revision; /* revision */
+    struct slice              who, comment;
+    uint64_t                  confirm_us; /* 0: not on trial, unless there is a guard */
+    struct slice              guard;      /* absent: none */
+};
+
+enum configuration_outcome {
+    CONFIGURATION_DONE,
+    CONFIGURATION_BAD,       /* the change itself is wrong (text, patch, guard) */
+    CONFIGURATION_NOT_FOUND, /* its place, or the revision */
+    CONFIGURATION_CONFLICT,  /* a test failed, or a trial is under way */
+    CONFIGURATION_WRONG,     /* what would come of it cannot be served */
+    CONFIGURATION_UNKEPT,    /* the state folder does not work; nothing has changed */
+    CONFIGURATION_FAILED,    /* it could not be served; nothing has changed */
+};
+
+struct configuration_result {
+    enum configuration_outcome outcome;
+    char                 why[300]; /* one sentence, unless the outcome is DONE */
+    int64_t              revision; /* 0: nothing to keep, or on trial */
+    uint64_t             hash;
+    struct config_report report;
+};
+
+/* Held across a look and a change. */
+void configuration_lock(void);
+void configuration_unlock(void);
+
+/* With the lock held.  result is initialised here; free its report. */
+void configuration_apply(const struct configuration_change *change,
+                         struct configuration_result *result);
+/* The same as far as making ready: what would be served, and its document, both the caller's to
+ * drop; NULL: see the result. */
+struct app *configuration_prepare(const struct configuration_change *change,
+                                  struct config_document **document,
+                                  struct configuration_result *result);
+
+/* With the lock held: what is in force; NULL: there is no API. */
+const struct config_document *configuration_now(void);
+/* What the files say. */
+const struct config_document *configuration_files(void);
+/* Number of the revision in force, 0: not kept; since when, seconds since 1970. */
+int64_t configuration_revision(void);
+int64_t configuration_since_s(void);
+
+/* ------------------------------------------------------------------ trials */
+
+enum trial_state { TRIAL_NONE, TRIAL_RUNNING, TRIAL_KEPT, TRIAL_REVERTED };
+
+struct trial {
+    enum trial_state   state;
+    int64_t            until_s;
+    char               guard[300]; /* as it was written; empty: none */
+    enum guard_verdict verdict;
+    char               why[300];
+    char               who[64];
+    int64_t            revision; /* once it is kept */
+};
+
+/* Of the one that runs, or the last. */
+const struct trial *configuration_trial(void);
+/* False: none runs. */
+bool configuration_confirm(void);
+bool configuration_abort(struct slice who);
+
+/* ------------------------------------------------------------------ room.c's */
+
+struct app *configuration_restore(struct app *a);
+void configuration_follow(const struct app *a);
+bool configuration_reload(struct slice who, struct config_report *report);
+/* Another process serves: trials end, nothing is kept any more. */
+void configuration_retire(void);
+void configuration_stop(void);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * control/host.h - what the process offers to its control room.  main/ implements it.
+ *
+ * All of it on fibers of the control thread; all of it may wait.
+ */
+#ifndef CONTROL_HOST_H
+#define CONTROL_HOST_H
+
+#include "config/document.h"
+#include "edge/edge.h"
+#include "upstream/upstream.h"
+
+struct admin_config;
+struct app; /* a configuration made ready: main/app.h */
+
+struct control_host {
+    /* What the files say now.  NULL after reporting. */
+    struct config_document *(*read)(struct config_report *report);
+    /* Reads with this. */
+    const struct config_source *source;
+    /* Builds what a document says; changes nothing that runs.  NULL after reporting. */
+    struct app *(*prepare)(const struct config_document *d, struct config_report *report);
+    /* Serves it from now on; it belongs to the process.  False after reporting: what was served
+     * before goes on, and the app is gone. */
+    bool (*apply)(struct app *a, struct config_report *report);
+    void (*drop)(struct app *a);
+    /* What is served. */
+    struct app *(*current)(void);
+
+    const struct snapshot *(*snapshot)(const struct app *a);
+    const struct admin_config *(*admin)(const struct app *a);
+    /* `upstreams:` as bound, of struct upstream_config; and the one that a route's `to` names, URLs
+     * included; NULL: none. */
+    const struct option_list *(*upstreams)(const struct app *a);
+    /* A listening descriptor, which becomes the caller's; or -errno.  And the end of that. */
+    int (*listen)(const union address *address, int backlog);
+    void (*forget)(const union address *address);
+    /* visit(edge, arg) on every worker; waits until all have. */
+    bool (*each_edge)(void (*visit)(struct edge *e, void *arg), void *arg);
+    /* Replaces the binary (POST /v1/upgrade).  False with a sentence. */
+    bool (*upgrade)(char why[200]);
+
+    unsigned     workers;
+    uint32_t     owner; /* the user who started the process */
+    struct slice path; /* of the configuration file; absent: it came from the command line */
+};
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * control/revisions.c - every configuration that was served.
+ *
+ * A thousand reloads of the same file make a thousand revisions of one text: texts and patches
+ * stand in a table of their own, each of them once.
+ */
+#include "control/revisions.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/map.h"
+#include "control/state.h"
+#include "observe/log.h"
+
+const char *const revision_causes[] = {
+    [REVISION_START] = "start",       [REVISION_RELOAD] = "reload",
+    [REVISION_CHANGE] = "change",     [REVISION_ROLLBACK] = "rollback",
+    [REVISION_REVERT] = "revert",     NULL,
+};
+
+enum { WORDS_MAX = 4096 }; /* bytes of who and comment */
+
+static void
+say(bool wrong, const char *sentence)
+{
+    if (wrong)
+        log_error("%s", sentence);
+    else
+        log_info("%s", sentence);
+}
+
+static const struct database_layout layout = {
+    .application = 0x6d747264, /* "mtrd" */
+    .version = 1,
+    .schema = "CREATE TABLE body(id INTEGER PRIMARY KEY, digest INTEGER NOT NULL,"
+              " text TEXT NOT NULL);"
+              "CREATE INDEX body_digest ON body(digest);"
+              "CREATE TABLE revision(number INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL,"
+              " cause INTEGER NOT NULL, who TEXT NOT NULL, comment TEXT NOT NULL,"
+              " patch INTEGER NOT NULL REFERENCES body(id),"
+              " text INTEGER NOT NULL REFERENCES body(id),"
+              " origin INTEGER NOT NULL, hash INTEGER NOT NULL);"
+              "CREATE TABLE audit(number INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL,"
+              " who TEXT NOT NULL, source TEXT NOT NULL, action TEXT NOT NULL,"
+              " target TEXT NOT NULL, outcome TEXT NOT NULL);",
+    .say = say,
+};
+
+struct database state_database;
+
+/* ------------------------------------------------------------------ life */
+
+bool
+revisions_open(const char *folder)
+{
+    revisions_close();
+    return folder && database_open(&state_database, folder, "revisions.db", &layout);
+}
+
+void
+revisions_close(void)
+{
+    if (state_database.path[0])
+        database_close(&state_database);
+}
+
+struct slice
+revisions_fault(void)
+{
+    struct slice fault = database_fault(&state_database);
+
+    if (!slice_is_present(fault) && !state_database.path[0])
+        fault = SLICE("there is no state directory: changes are forgotten when the process ends "
+                      "(set `admin: {state: ...}`)");
+    return fault;
+}
+
+bool
+revisions_usable(void)
+{
+    return state_database.path[0] && !state_database.fault[0];
+}
+
+/* ------------------------------------------------------------------ adding */
+
+/* The id of a text, which is kept if it is new; 0 after noting the fault. */
+static int64_t
+keep_body(struct slice text)
+{
+    struct database *d = &state_database;
+    int64_t digest = (int64_t) hash_stable(text), id = 0;
+    sqlite3_stmt *s = database_prepare(d, "SELECT id FROM body WHERE digest = ?1 AND text = ?2");
+
+    if (!s)
+        return 0;
+    sqlite3_bind_int64(s, 1, digest);
+    database_bind(s, 2, text);
+    if (database_row(d, s))
+        id = sqlite3_column_int64(s, 0);
+    sqlite3_finalize(s);
+    if (id || d->found[0])
+        return id;
+    s = database_prepare(d, "INSERT INTO body(digest, text) VALUES(?1, ?2)");
+    if (!s)
+        return 0;
+    sqlite3_bind_int64(s, 1, digest);
+    database_bind(s, 2, text);
+    return database_finish(d, s) ? sqlite3_last_insert_rowid(d->handle) : 0;
+}
+
+static bool
+insert(const struct revision *r, int64_t patch, int64_t text)
+{
+    struct database *d = &state_database;
+    int64_t now_s = (int64_t) (clock_wall_us() / 1000000);
+    sqlite3_stmt *s = database_prepare(
+        d, "INSERT INTO revision(number, at, cause, who, comment, patch, text, origin, hash)"
+           " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
+
+    if (!s)
+        return false;
+    if (r->number)
+        sqlite3_bind_int64(s, 1, r->number);
+    sqlite3_bind_int64(s, 2, r->at_s ? r->at_s : now_s);
+    sqlite3_bind_int(s, 3, r->cause);
+    database_bind(s, 4, slice_first(r->who, WORDS_MAX));
+    database_bind(s, 5, slice_first(r->comment, WORDS_MAX));
+    sqlite3_bind_int64(s, 6, patch);
+    sqlite3_bind_int64(s, 7, text);
+    sqlite3_bind_int64(s, 8, (int64_t) r->origin);
+    sqlite3_bind_int64(s, 9, (int64_t) r->hash);
+    return database_finish(d, s);
+}
+
+struct adding {
+    const struct revision *revision;
+    int64_t                number;
+};
+
+static void
+add(void *arg)
+{
+    struct adding *a = arg;
+    const struct revision *r = a->revision;
+    int64_t patch, text, number;
+
+    if (!database_begin(&state_database))
+        return;
+    patch = keep_body(r->patch);
+    text = patch ? keep_body(r->text) : 0;
+    number = text && insert(r, patch, text) ? sqlite3_last_insert_rowid(state_database.handle) : 0;
+    if (database_end(&state_database, number != 0))
+        a->number = number;
+}
+
+int64_t
+revisions_add(const struct revision *r)
+{
+    struct adding a = {r, 0};
+
+    CHECK(r->cause >= 0 && r->cause <= REVISION_REVERT);
+    database_work(&state_database, add, &a);
+    return a.number;
+}
+
+/* ------------------------------------------------------------------ reading */
+
+/* The columns before the texts. */
+#define COLUMNS "number, at, cause, who, comment, origin, hash"
+
+static bool
+take_row(sqlite3_stmt *s, struct arena *arena, struct revision *out)
+{
+    *out = (struct revision){
+        .number = sqlite3_column_int64(s, 0),
+        .at_s = sqlite3_column_int64(s, 1),
+        .cause = sqlite3_column_int(s, 2),
+        .who = database_text(s, 3, arena),
+        .comment = database_text(s, 4, arena),
+        .origin = (uint64_t) sqlite3_column_int64(s, 5),
+        .hash = (uint64_t) sqlite3_column_int64(s, 6),
+    };
+    if (out->cause < 0 || out->cause > REVISION_REVERT)
+        out->cause = REVISION_CHANGE;
+    return out->who.at && out->comment.at;
+}
+
+struct getting {
+    int64_t          number; /* 0: the newest */
+    struct revision *out;
+    struct arena    *arena;
+    bool             found;
+};
+
+static void
+get(void *arg)
+{
+    struct getting *g = arg;
+    struct database *d = &state_database;
+    sqlite3_stmt *s = database_prepare(
+        d, "SELECT " COLUMNS ", (SELECT b.text FROM body b WHERE b.id = r.patch),"
+           " (SELECT b.text FROM body b WHERE b.id = r.text)"
+           " FROM revision r WHERE ?1 = 0 OR number = ?1 ORDER BY number DESC LIMIT 1");
+
+    if (!s)
+        return;
+    sqlite3_bind_int64(s, 1, g->number);
+    if (database_row(d, s)) {
+        g->found = take_row(s, g->arena, g->out);
+        g->out->patch = database_text(s, 7, g->arena);
+        g->out->text = database_text(s, 8, g->arena);
+        g->found &= g->out->patch.at && g->out->text.at;
+    }
+    sqlite3_finalize(s);
+}
+
+bool
+revisions_current(struct revision *out, struct arena *arena)
+{
+    return revisions_get(0, out, arena);
+}
+
+bool
+revisions_get(int64_t number, struct revision *out, struct arena *arena)
+{
+    struct getting g = {.number = number, .out = out, .arena = arena};
+
+    database_work(&state_database, get, &g);
+    return g.found;
+}
+
+struct listing {
+    int64_t          before;
+    size_t           most, n;
+    struct arena    *arena;
+    struct revision *list;
+};
+
+static void
+list(void *arg)
+{
+    struct listing *l = arg;
+    struct database *d = &state_database;
+    sqlite3_stmt *s = database_prepare(d, "SELECT " COLUMNS " FROM revision"
+                                          " WHERE ?1 = 0 OR number < ?1"
+                                          " ORDER BY number DESC LIMIT ?2");
+
+    if (!s)
+        return;
+    sqlite3_bind_int64(s, 1, l->before);
+    sqlite3_bind_int64(s, 2, (int64_t) l->most);
+    while (l->n < l->most && database_row(d, s) && take_row(s, l->arena, &l->list[l->n]))
+        l->n++;
+    sqlite3_finalize(s);
+}
+
+struct revision *
+revisions_list(int64_t before, size_t most, struct arena *arena, size_t *n)
+{
+    struct listing l = {.before = before, .arena = arena};
+
+    l.most = most < STATE_LIST_MAX ? most : STATE_LIST_MAX;
+    l.list = arena_calloc(arena, l.most + 1, sizeof(*l.list));
+    if (l.list)
+        database_work(&state_database, list, &l);
+    *n = l.n;
+    return l.list;
+}
+
+/* ------------------------------------------------------------------ forgetting */
+
+static void
+trim(void *arg)
+{
+    struct database *d = &state_database;
+    sqlite3_stmt *s;
+    bool good;
+
+    if (!database_begin(d))
+        return;
+    s = database_prepare(d, "DELETE FROM revision WHERE number <= (SELECT number FROM revision"
+                            " ORDER BY number DESC LIMIT 1 OFFSET ?1)");
+    if (s)
+        sqlite3_bind_int64(s, 1, *(const int64_t *) arg);
+    good = database_finish(d, s);
+    if (good && sqlite3_changes(d->handle) > 0)
+        good = database_do(d, "DELETE FROM body WHERE id NOT IN"
+                              " (SELECT patch FROM revision UNION SELECT text FROM revision)");
+    (void) database_end(d, good);
+}
+
+void
+revisions_trim(size_t keep)
+{
+    int64_t rest = keep > 0 ? (int64_t) keep : 1; /* the one in force stays */
+
+    database_work(&state_database, trim, &rest);
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * pointer.ts - JSON Pointers (RFC 6901), values changed without changing them, and the JSON Patch
+ * (RFC 6902) that leads from one value to another.
+ */
+import type { PatchStep } from './types';
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+export type Path = (string | number)[];
+
+export function escape(part: string | number): string {
+    return String(part).replace(/~/g, '~0').replace(/\//g, '~1');
+}
+
+export function pointer(path: Path): string {
+    return path.map(part => '/' + escape(part)).join('');
+}
+
+export function parse(text: string): string[] {
+    return text.split('/').slice(1).map(part => part.replace(/~1/g, '/').replace(/~0/g, '~'));
+}
+
+export function isObject(value: unknown): value is { [key: string]: Json } {
+    return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Where there is one item without a list around it, "0" is that item. */
+export function get(value: Json | undefined, path: Path): Json | undefined {
+    let at = value;
+
+    for (const part of path) {
+        if (Array.isArray(at))
+            at = at[Number(part)];
+        else if (isObject(at) && Object.hasOwn(at, part))
+            at = at[part];
+        else if (Number(part) !== 0 || at === undefined || at === null)
+            return undefined;
+    }
+    return at;
+}
+
+/** A copy with that value there; undefined removes it. */
+export function put(value: Json | undefined, path: Path, to: Json | undefined): Json | undefined {
+    if (!path.length)
+        return to;
+    const [part, ...rest] = path;
+    const below = put(get(value, [part]), rest, to);
+
+    if (Array.isArray(value) || typeof part === 'number') {
+        const list = Array.isArray(value) ? [...value] : value === undefined ? [] : [value];
+        if (below === undefined)
+            list.splice(Number(part), 1);
+        else
+            list[Number(part)] = below;
+        return list;
+    }
+    const object = isObject(value) ? { ...value } : {};
+    if (below === undefined)
+        delete object[part];
+    else
+        object[part] = below;
+    return object;
+}
+
+export function same(a: Json | undefined, b: Json | undefined): boolean {
+    return JSON.stringify(a) === JSON.stringify(b);
+}
+
+export function diff(a: Json | undefined, b: Json | undefined, at = ''): PatchStep[] {
+    if (same(a, b))
+        return [];
+    if (isObject(a) && isObject(b)) {
+        const steps: PatchStep[] = [];
+        for (const key of Object.keys(a))
+            if (!Object.hasOwn(b, key))
+                steps.push({ op: 'remove', path: `${at}/${escape(key)}` });
+        for (const key of Object.keys(b))
+            steps.push(...(Object.hasOwn(a, key) ? diff(a[key], b[key], `${at}/${escape(key)}`)
+                : [{ op: 'add', path: `${at}/${escape(key)}`, value: b[key] }]));
+        return steps;
+    }
+    if (Array.isArray(a) && Array.isArray(b) && a.length === b.length)
+        return a.flatMap((item, i) => diff(item, b[i], `${at}/${i}`));
+    return [{ op: 'replace', path: at, value: b }];
+}

@@ -23,6 +23,7 @@ import buffering  # noqa: E402
 import caching  # noqa: E402
 import https  # noqa: E402
 import lib  # noqa: E402
+import observe  # noqa: E402
 import peers  # noqa: E402
 import report  # noqa: E402
 import scenarios  # noqa: E402
@@ -151,7 +152,7 @@ def run(args):
     try:
         b.write({'versions': {p.name: p.version() for p in chosen}, 'machine': machine(), 'rounds': args.rounds,
                  'secs': args.secs, 'only': sorted(b.only), 'time': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())})
-        for part in (scenarios, https, caching, acceleration, buffering):
+        for part in (scenarios, https, caching, acceleration, buffering, observe):
             for scenario in part.RUN:
                 scenario(b)
     finally:

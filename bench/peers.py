@@ -32,6 +32,7 @@ class Ctx:
     cache: int = 0          # MiB of memory for responses; 0: nothing is kept
     compress: str = ''      # coding and level: 'gzip 4'
     use: str = ''           # of maitred: middleware for the one route; others stay as they are
+    observe: str = ''       # of maitred: lines for the top level
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -103,6 +104,8 @@ def maitred(c):
         conf += f"routes: [{{use: [{', '.join(use)}], to: origin}}]\n"
     if c.log:
         conf += f"access_log: {{to: {c.path('access.log')}, format: json}}\n"
+    if c.observe:
+        conf += c.observe + '\n'
     return Launch([c.bin, 'run', '-c', c.path('maitred.yaml')], {'maitred.yaml': conf}, signal.SIGHUP)
 
 

@@ -95,7 +95,15 @@ BUFFERING = [
     ('slow-clients', 'slow-clients', '1,000 slow clients, 10 connections to the server: its time, of its own',
      {'at most': ('of_own', 1.2, 'x')}),
 ]
-PARTS = (CLEAR, HTTPS, CACHE, COMPRESSION, BUFFERING)
+OBSERVE = [
+    *(('observe', f'observe-{level}-{conns}', f'{words}, 128 B, {conns} connections',
+       {'own': (f'observe-off-{conns}', limit, 'all off')})
+      for level, words, limit in (('metrics', 'metrics', 1.05), ('all', 'metrics and analytics', 1.05))
+      for conns in (16, 64)),
+    ('observe', 'scrape', 'GET /metrics with 1,000 upstreams and 10,000 routes',
+     {'at most': ('took_us', 50000, 'us')}),
+]
+PARTS = (CLEAR, HTTPS, CACHE, COMPRESSION, BUFFERING, OBSERVE)
 ROWS = [row for part in PARTS for row in part]
 KEYS = list(dict.fromkeys([*(row[0] for row in ROWS), 'hit-ratio']))
 SHOWN = {'bytes': lambda v: f'{v:,.0f} bytes', 's': lambda v: f'{v:.3f} s', 'MiB': lambda v: f'{v / 1024:.1f} MiB',

@@ -447,3 +447,28 @@ acme_stop(void)
     acme_account_exit();
     acme_local_exit();
 }
+
+void
+acme_each(void (*visit)(void *arg, const struct acme_name *n), void *arg)
+{
+    const struct map_slot *slot;
+
+    for (size_t i = 0; (slot = map_each(&keepers, &i));) {
+        const struct acme_keeper *k = slot->value;
+        uint64_t now_us = clock_monotonic_us();
+        struct acme_name n = {
+            .name = k->name,
+            .directory = k->directory ? slice_str(k->directory) : SLICE(""),
+            .why = k->failures ? slice_str(k->why) : SLICE(""),
+            .failures = k->failures,
+            .next_s = k->renewal_s,
+            .has_one = k->id != NULL,
+            .on_demand = !k->wanted,
+        };
+
+        if (k->failures && k->not_before_us > now_us)
+            n.next_s = (int64_t) ((uint64_t) clock_wall_us() + k->not_before_us - now_us) /
+                       1000000;
+        visit(arg, &n);
+    }
+}

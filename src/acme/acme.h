@@ -95,6 +95,19 @@ bool acme_follow(const struct acme_follow *follow, size_t n, struct config *owne
 /* Ends what is under way; its fibers end soon after. */
 void acme_stop(void);
 
+/* One name, as it is now; texts live during the call. */
+struct acme_name {
+    struct slice name;
+    struct slice directory;  /* who gave the certificate; empty: the local authority, or nobody */
+    struct slice why;        /* the last attempt failed; empty: nothing is wrong */
+    unsigned     failures;   /* since the last success */
+    int64_t      next_s;     /* the next attempt, seconds since 1970; 0: none is planned */
+    bool         has_one;    /* there is a certificate */
+    bool         on_demand;
+};
+/* visit(name) for each that is looked after.  Control thread; visit must not wait. */
+void acme_each(void (*visit)(void *arg, const struct acme_name *n), void *arg);
+
 /* ------------------------------------------------------------------ the local authority */
 
 /* Of the authority for localhost (a PEM file, there once a certificate of its was needed), with a

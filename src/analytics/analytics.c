@@ -37,16 +37,11 @@ analytics_record(unsigned worker, const struct analytics_fact *fact)
 {
     struct rings *rings = atomic_load_explicit(&analytics.open, memory_order_acquire);
     struct packed *to;
-    size_t n;
 
     if (!rings || worker >= rings->n)
         return;
-    n = packed_bytes(fact);
-    to = ring_reserve(&rings->ring[worker], n);
-    if (!to)
-        return;
-    packed_write(fact, to);
-    if (ring_commit(&rings->ring[worker], n))
+    to = ring_reserve(&rings->ring[worker], PACKED_MAX);
+    if (to && ring_commit(&rings->ring[worker], packed_write(fact, to)))
         keeper_wake();
 }
 
@@ -142,7 +137,7 @@ change(const struct analytics_config *config)
 static void
 aside(void (*work)(void *arg), void *arg)
 {
-    if (fiber_self())
+    if (loop_current && fiber_self())
         offload(work, arg);
     else
         work(arg);

@@ -72,7 +72,7 @@ grain_at(int64_t at_s, int64_t now, bool with_lists)
 static bool
 check_times(const struct question *q, int64_t now, struct span *s, char why[200])
 {
-    s->to_s = q->to_s ? q->to_s : now;
+    s->to_s = q->to_s ? q->to_s : now + 1;
     s->from_s = q->from_s ? q->from_s : s->to_s - HOUR_S;
     if (s->from_s < 0 || s->to_s > LATEST_S || s->from_s >= s->to_s) {
         snprintf(why, 200, "`from` must be before `to`, both in seconds since 1970");
@@ -135,7 +135,7 @@ merge_row(struct keeper *k, const struct history_row *row, const struct question
     bool good;
 
     text_init(&tally, blob_tally_max());
-    text_init(&lists, blob_lists_max(4 * (size_t) ANALYTICS_TOP_MAX));
+    text_init(&lists, blob_lists_max(8 * (size_t) ANALYTICS_TOP_MAX));
     good = history_read(k->history, *row, &tally, with_lists ? &lists : NULL);
     if (good && (!blob_merge_tally(text_slice(&tally), &k->scratch->tally) ||
                  (with_lists && !blob_merge_lists(text_slice(&lists), q->what, k->scratch))))

@@ -49,7 +49,7 @@ keeper_share(uint64_t memory, int64_t top, unsigned workers, struct shares *out)
     out->ring = RING_MAX;
     while (out->ring > RING_MIN && out->ring * workers > memory / 8)
         out->ring /= 2;
-    out->listed = (size_t) top * 4;
+    out->listed = (size_t) top * 8;
     while (out->listed > 16 && blob_share(out->listed) > memory / 8)
         out->listed -= out->listed / 8;
     out->history = memory / 4;
@@ -383,6 +383,9 @@ keeper_new(const struct analytics_config *config, const struct shares *shares,
     if (!k)
         return NULL;
     k->shares = *shares;
+    /* In memory an hour of minutes has to find room. */
+    if (!folder)
+        k->shares.listed /= 4;
     k->rings = rings;
     k->keep_s = (int64_t) (config->keep_us / 1000000);
     k->top = (size_t) config->top;

@@ -3,6 +3,7 @@
 #include "analytics/packed.h"
 
 #include "base/address.h"
+#include "base/check.h"
 #include "base/map.h"
 
 static const uint8_t most[PACKED_TEXTS] = {
@@ -11,31 +12,6 @@ static const uint8_t most[PACKED_TEXTS] = {
     [TEXT_ROUTE] = PACKED_NAME,        [TEXT_UPSTREAM] = PACKED_NAME,
     [TEXT_METHOD] = PACKED_WORD,       [TEXT_THREAT] = PACKED_WORD,
 };
-
-static void
-list_texts(const struct analytics_fact *fact, struct slice texts[PACKED_TEXTS])
-{
-    texts[TEXT_HOST] = fact->host;
-    texts[TEXT_PATH] = fact->path;
-    texts[TEXT_AGENT] = fact->agent;
-    texts[TEXT_REFERRER] = fact->referrer;
-    texts[TEXT_ROUTE] = fact->route;
-    texts[TEXT_UPSTREAM] = fact->upstream;
-    texts[TEXT_METHOD] = fact->method;
-    texts[TEXT_THREAT] = fact->threat;
-}
-
-size_t
-packed_bytes(const struct analytics_fact *fact)
-{
-    struct slice texts[PACKED_TEXTS];
-    size_t n = sizeof(struct packed);
-
-    list_texts(fact, texts);
-    for (size_t i = 0; i < PACKED_TEXTS; i++)
-        n += texts[i].n < most[i] ? texts[i].n : most[i];
-    return n;
-}
 
 /* Too long: its beginning, and what tells it from others that begin so. */
 static void
@@ -51,14 +27,18 @@ write_cut(struct slice s, size_t room, char *out)
 }
 
 static uint8_t
-write_address(const union address *from, uint8_t out[PACKED_ADDRESS])
+write_address(const union address *a, uint8_t out[PACKED_ADDRESS])
 {
-    union address a = *from;
-
-    address_unmap(&a);
-    switch (a.any.sa_family) {
-    case AF_INET: memcpy(out, &a.v4.sin_addr, 4); return 4;
-    case AF_INET6: memcpy(out, &a.v6.sin6_addr, 16); return 16;
+    memset(out, 0, PACKED_ADDRESS);
+    switch (a->any.sa_family) {
+    case AF_INET: memcpy(out, &a->v4.sin_addr, 4); return 4;
+    case AF_INET6:
+        if (IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr)) {
+            memcpy(out, a->v6.sin6_addr.s6_addr + 12, 4);
+            return 4;
+        }
+        memcpy(out, &a->v6.sin6_addr, 16);
+        return 16;
     default: return 0;
     }
 }
@@ -71,32 +51,45 @@ flags_of(const struct analytics_fact *f)
                       (f->first ? PACKED_FIRST : 0));
 }
 
-void
+static char *
+write_text(struct packed *out, enum packed_text which, struct slice s, char *at)
+{
+    const size_t room = most[which];
+
+    if (unlikely(s.n > room)) {
+        write_cut(s, room, at);
+        out->n[which] = (uint8_t) room;
+        return at + room;
+    }
+    if (s.n)
+        memcpy(at, s.at, s.n);
+    out->n[which] = (uint8_t) s.n;
+    return at + s.n;
+}
+
+size_t
 packed_write(const struct analytics_fact *fact, struct packed *out)
 {
-    struct slice texts[PACKED_TEXTS];
     char *at = out->text;
 
-    *out = (struct packed){
-        .took_us = fact->took_us,
-        .origin_us = fact->origin_us,
-        .saved_us = fact->saved_us,
-        .bytes_in = fact->bytes_in,
-        .bytes_out = fact->bytes_out,
-        .status = (uint16_t) (fact->status < 1000 ? fact->status : 0),
-        .version = (uint8_t) fact->version,
-        .flags = flags_of(fact),
-    };
+    out->took_us = fact->took_us;
+    out->origin_us = fact->origin_us;
+    out->saved_us = fact->saved_us;
+    out->bytes_in = fact->bytes_in;
+    out->bytes_out = fact->bytes_out;
+    out->status = (uint16_t) (fact->status < 1000 ? fact->status : 0);
+    out->version = (uint8_t) fact->version;
+    out->flags = flags_of(fact);
     out->address_n = write_address(&fact->client_address, out->address);
-    list_texts(fact, texts);
-    for (size_t i = 0; i < PACKED_TEXTS; i++) {
-        if (texts[i].n > most[i])
-            write_cut(texts[i], most[i], at);
-        else if (texts[i].n)
-            memcpy(at, texts[i].at, texts[i].n);
-        out->n[i] = (uint8_t) (texts[i].n < most[i] ? texts[i].n : most[i]);
-        at += out->n[i];
-    }
+    at = write_text(out, TEXT_HOST, fact->host, at);
+    at = write_text(out, TEXT_PATH, fact->path, at);
+    at = write_text(out, TEXT_AGENT, fact->agent, at);
+    at = write_text(out, TEXT_REFERRER, fact->referrer, at);
+    at = write_text(out, TEXT_ROUTE, fact->route, at);
+    at = write_text(out, TEXT_UPSTREAM, fact->upstream, at);
+    at = write_text(out, TEXT_METHOD, fact->method, at);
+    at = write_text(out, TEXT_THREAT, fact->threat, at);
+    return (size_t) (at - (char *) out);
 }
 
 void

@@ -56,10 +56,9 @@ enum {
                  PACKED_REFERRER + 2 * PACKED_NAME + 2 * PACKED_WORD,
 };
 
-/* How many bytes packed_write() will write. */
-size_t packed_bytes(const struct analytics_fact *fact);
-void packed_write(const struct analytics_fact *fact, struct packed *out);
-/* Offsets of the texts; [PACKED_TEXTS] is the end. */
+/* Writes PACKED_MAX bytes at most; how many. */
+size_t packed_write(const struct analytics_fact *fact, struct packed *out);
+/* Where the texts begin; [PACKED_TEXTS] is their end. */
 void packed_texts(const struct packed *p, const char *at[PACKED_TEXTS + 1]);
 
 #endif

@@ -227,7 +227,7 @@ client_key(const struct packed *r, enum analytics_anonymize anonymize, uint8_t o
 static struct slice
 referrer_key(struct slice referrer, struct slice host)
 {
-    size_t scheme = slice_search(referrer, SLICE("://"));
+    size_t scheme = referrer.n ? slice_search(referrer, SLICE("://")) : SLICE_NOT_FOUND;
     struct slice rest, name;
     size_t end = 0;
 
@@ -247,12 +247,32 @@ referrer_key(struct slice referrer, struct slice host)
     return referrer;
 }
 
-/* An absent key is not counted. */
+/* Every key of a record; one that it does not have is empty. */
 static void
-add(struct period *p, enum dimension d, struct slice key, const struct top_counts *counts)
+find_keys(const struct packed *r, struct slice keys[DIMENSIONS])
 {
-    if (key.n)
-        top_add(&p->tops[d], key, counts);
+    const char *at[PACKED_TEXTS + 1];
+    struct slice texts[PACKED_TEXTS];
+
+    packed_texts(r, at);
+    for (size_t i = 0; i < PACKED_TEXTS; i++)
+        texts[i] = slice_of(at[i], r->n[i]);
+    keys[DIMENSION_PATHS] = slice_of(at[TEXT_HOST], texts[TEXT_HOST].n + texts[TEXT_PATH].n);
+    keys[DIMENSION_AGENTS] = texts[TEXT_AGENT];
+    keys[DIMENSION_REFERRERS] = referrer_key(texts[TEXT_REFERRER], texts[TEXT_HOST]);
+    keys[DIMENSION_HOSTS] = texts[TEXT_HOST];
+    keys[DIMENSION_ROUTES] = texts[TEXT_ROUTE];
+    keys[DIMENSION_UPSTREAMS] = texts[TEXT_UPSTREAM];
+    keys[DIMENSION_THREATS] = texts[TEXT_THREAT];
+    keys[DIMENSION_METHODS] = texts[TEXT_METHOD];
+    keys[DIMENSION_VERSIONS] = version_name(r->version);
+}
+
+/* Lists in which hardly two records in a row have the same key come first. */
+static bool
+is_various(unsigned d)
+{
+    return d <= DIMENSION_REFERRERS;
 }
 
 void
@@ -260,30 +280,26 @@ period_add(struct period *p, const struct packed *r, struct slice country,
            enum analytics_anonymize anonymize)
 {
     const struct top_counts counts = {1, is_error(r), r->bytes_out, r->took_us};
-    const char *at[PACKED_TEXTS + 1];
-    struct slice texts[PACKED_TEXTS], path;
+    struct slice keys[DIMENSIONS];
+    uint64_t hints[DIMENSION_REFERRERS + 1];
     uint8_t address[PACKED_ADDRESS];
     char status[3];
 
-    packed_texts(r, at);
-    for (size_t i = 0; i < PACKED_TEXTS; i++)
-        texts[i] = slice_of(at[i], r->n[i]);
-    path = slice_of(at[TEXT_HOST], texts[TEXT_HOST].n + texts[TEXT_PATH].n);
-    tally_add(&p->tally, r, texts[TEXT_AGENT]);
-    add(p, DIMENSION_PATHS, path, &counts);
-    add(p, DIMENSION_CLIENTS, client_key(r, anonymize, address), &counts);
-    add(p, DIMENSION_AGENTS, texts[TEXT_AGENT], &counts);
-    if (texts[TEXT_REFERRER].n)
-        add(p, DIMENSION_REFERRERS, referrer_key(texts[TEXT_REFERRER], texts[TEXT_HOST]),
-            &counts);
-    add(p, DIMENSION_HOSTS, texts[TEXT_HOST], &counts);
-    add(p, DIMENSION_ROUTES, texts[TEXT_ROUTE], &counts);
-    add(p, DIMENSION_UPSTREAMS, texts[TEXT_UPSTREAM], &counts);
-    add(p, DIMENSION_STATUSES, r->status ? status_name(r->status, status) : SLICE(""), &counts);
-    add(p, DIMENSION_COUNTRIES, country, &counts);
-    add(p, DIMENSION_THREATS, texts[TEXT_THREAT], &counts);
-    add(p, DIMENSION_METHODS, texts[TEXT_METHOD], &counts);
-    add(p, DIMENSION_VERSIONS, version_name(r->version), &counts);
+    find_keys(r, keys);
+    keys[DIMENSION_CLIENTS] = client_key(r, anonymize, address);
+    keys[DIMENSION_STATUSES] = r->status ? status_name(r->status, status) : SLICE("");
+    keys[DIMENSION_COUNTRIES] = country;
+    for (unsigned d = 0; is_various(d); d++)
+        hints[d] = keys[d].n ? top_hint(&p->tops[d], keys[d]) : 0;
+    tally_add(&p->tally, r, keys[DIMENSION_AGENTS]);
+    for (unsigned d = 0; d < DIMENSIONS; d++) {
+        if (keys[d].n == 0)
+            continue;
+        if (is_various(d))
+            top_add_hinted(&p->tops[d], keys[d], hints[d], &counts);
+        else
+            top_add(&p->tops[d], keys[d], &counts);
+    }
 }
 
 /* ------------------------------------------------------------------ merging */

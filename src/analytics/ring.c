@@ -73,7 +73,6 @@ ring_reserve(struct ring *r, size_t n)
     }
     if (r->begun != at)
         *head_at(r, at) = (struct head){(uint32_t) to_end, 1};
-    *head_at(r, r->begun) = (struct head){(uint32_t) need, 0};
     return head_at(r, r->begun) + 1;
 }
 
@@ -90,9 +89,10 @@ is_half_full(struct ring *r, uint64_t written)
 bool
 ring_commit(struct ring *r, size_t n)
 {
-    uint64_t written = r->begun + whole(n);
     uint64_t taken = atomic_load_explicit(&r->taken, memory_order_relaxed);
+    uint64_t bytes = whole(n), written = r->begun + bytes;
 
+    *head_at(r, r->begun) = (struct head){(uint32_t) bytes, 0};
     atomic_store_explicit(&r->taken, taken + 1, memory_order_relaxed);
     atomic_store_explicit(&r->written, written, memory_order_release);
     return is_half_full(r, written) &&

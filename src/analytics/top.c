@@ -166,23 +166,44 @@ admit(struct top *t, uint64_t hash, struct slice key, const struct top_counts *c
     return i;
 }
 
+uint64_t
+top_hint(const struct top *t, struct slice key)
+{
+    uint64_t hash = hash_of(key);
+    size_t first = bucket_of(t, hash) * TOP_WAYS;
+
+    __builtin_prefetch(&t->hashes[first]);
+    __builtin_prefetch(&t->hashes[first + TOP_WAYS / 2]);
+    __builtin_prefetch(&t->ranks[first], 1);
+    __builtin_prefetch(cell_of(t, hash), 1);
+    return hash;
+}
+
+void
+top_add_hinted(struct top *t, struct slice key, uint64_t hint, const struct top_counts *counts)
+{
+    size_t i = find(t, hint);
+
+    if (i == SIZE_MAX) {
+        t->last = admit(t, hint, key, counts);
+        return;
+    }
+    count(&entry_at(t, i)->counts, counts);
+    t->ranks[i] += counts->requests;
+    t->last = i;
+}
+
 void
 top_add(struct top *t, struct slice key, const struct top_counts *counts)
 {
     size_t i = t->last;
 
     if (!t->hashes[i] || !slice_eq(top_key(entry_at(t, i)), key)) {
-        uint64_t hash = hash_of(key);
-
-        i = find(t, hash);
-        if (i == SIZE_MAX) {
-            t->last = admit(t, hash, key, counts);
-            return;
-        }
+        top_add_hinted(t, key, hash_of(key), counts);
+        return;
     }
     count(&entry_at(t, i)->counts, counts);
     t->ranks[i] += counts->requests;
-    t->last = i;
 }
 
 /* ------------------------------------------------------------------ merging */

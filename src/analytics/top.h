@@ -68,6 +68,11 @@ void top_clear(struct top *t);
 
 /* Into a table with a filter.  key: at most shape.text bytes. */
 void top_add(struct top *t, struct slice key, const struct top_counts *counts);
+/* The same in two steps: the memory that the second will need is on its way after the first, so
+ * that several tables need not wait for it one after the other. */
+uint64_t top_hint(const struct top *t, struct slice key);
+void top_add_hinted(struct top *t, struct slice key, uint64_t hint,
+                    const struct top_counts *counts);
 
 /* Into a table without filter: another one's list, between begin and end.  unseen: the other's. */
 void top_merge_begin(struct top *t, uint64_t unseen);

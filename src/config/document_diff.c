@@ -26,7 +26,7 @@ struct list_diff {
     struct meaning             item;
     const struct config_node **from, **to; /* the items before, and after */
     size_t                     n_from, n_to;
-    size_t                    *partners;   /* of `to`: index in `from` */
+    struct pair               *pairs;      /* of `to`: which of `from` each was */
     bool                      *stays;      /* of `to`: its partner is not moved */
     bool                      *named_from, *named_to;
     size_t                    *now;        /* indices: of `from`, or n_from + of `to` */
@@ -186,8 +186,8 @@ write_removals(struct diff *d, struct list_diff *l, bool tested)
     if (!kept)
         return false;
     for (size_t j = 0; j < l->n_to; j++)
-        if (l->partners[j] != PAIR_NONE)
-            kept[l->partners[j]] = true;
+        if (l->pairs[j].partner != PAIR_NONE)
+            kept[l->pairs[j].partner] = true;
     for (size_t i = l->n_from; i-- > 0;) {
         if (kept[i])
             continue;
@@ -267,13 +267,14 @@ keeps_name(const struct list_diff *l, const struct config_node *a, const struct 
 static void
 write_inside(struct diff *d, struct list_diff *l, size_t j, size_t at, bool tested)
 {
-    const struct config_node *old = l->from[l->partners[j]];
+    const struct config_node *old = l->from[l->pairs[j].partner];
     size_t here = d->path.n;
     bool named = is_named_now(l, at);
 
-    if (!meaning_equal(l->item, old, l->to[j])) {
+    if (!l->pairs[j].equal) {
         put_place(d, l, at);
-        write_test(d, l, at, tested);
+        if (!named && !tested && !meaning_equal(l->item, old, l->to[j]))
+            write_test(d, l, at, tested);
         if (named && !keeps_name(l, old, l->to[j]))
             write_operation(d, "replace", l->item, l->to[j]);
         else
@@ -289,13 +290,13 @@ write_items(struct diff *d, struct list_diff *l, bool tested)
     size_t at = 0; /* behind the last that is in its place */
 
     for (size_t j = 0; j < l->n_to; j++) {
-        if (l->partners[j] == PAIR_NONE) {
+        if (l->pairs[j].partner == PAIR_NONE) {
             write_added(d, l, j, at, tested);
         } else {
             if (l->stays[j])
-                at = place_of(l, l->partners[j], at);
+                at = place_of(l, l->pairs[j].partner, at);
             else
-                at = write_moved(d, l, l->partners[j], at, tested);
+                at = write_moved(d, l, l->pairs[j].partner, at, tested);
             write_inside(d, l, j, at, tested);
         }
         at++;
@@ -315,12 +316,12 @@ mark_staying(struct list_diff *l)
     for (size_t j = 0; ends && before && j < l->n_to; j++) {
         size_t low = 0, high = n;
 
-        if (l->partners[j] == PAIR_NONE)
+        if (l->pairs[j].partner == PAIR_NONE)
             continue;
         while (low < high) {
             size_t middle = low + (high - low) / 2;
 
-            if (l->partners[ends[middle]] < l->partners[j])
+            if (l->pairs[ends[middle]].partner < l->pairs[j].partner)
                 low = middle + 1;
             else
                 high = middle;
@@ -346,17 +347,17 @@ prepare(struct list_diff *l, struct meaning m, const struct config_node *a,
     l->from = meaning_items(a, &l->n_from);
     l->to = meaning_items(b, &l->n_to);
     l->n_now = l->n_from;
-    l->partners = calloc(l->n_to + 1, sizeof(size_t));
+    l->pairs = calloc(l->n_to + 1, sizeof(*l->pairs));
     l->stays = calloc(l->n_to + 1, sizeof(bool));
     l->now = calloc(l->n_from + l->n_to + 1, sizeof(size_t));
-    if (!l->from || !l->to || !l->partners || !l->stays || !l->now)
+    if (!l->from || !l->to || !l->pairs || !l->stays || !l->now)
         return false;
     for (size_t i = 0; i < l->n_from; i++)
         l->now[i] = i;
     l->named_from = pair_names(l->item, l->from, l->n_from);
     l->named_to = pair_names(l->item, l->to, l->n_to);
     return l->named_from && l->named_to &&
-           pair_items(l->item, l->from, l->n_from, l->to, l->n_to, l->partners) && mark_staying(l);
+           pair_items(l->item, l->from, l->n_from, l->to, l->n_to, l->pairs) && mark_staying(l);
 }
 
 /* A name is one only while no other item has it, before, after and on the way. */
@@ -399,7 +400,7 @@ write_list(struct diff *d, struct meaning m, const struct config_node *a,
         write_items(d, &l, tested);
     free(l.from);
     free(l.to);
-    free(l.partners);
+    free(l.pairs);
     free(l.stays);
     free(l.named_from);
     free(l.named_to);
@@ -428,13 +429,11 @@ static void
 write_difference(struct diff *d, struct meaning m, const struct config_node *a,
                  const struct config_node *b, bool tested)
 {
-    if (meaning_equal(m, a, b))
-        return;
     if (meaning_is_list(m, a) && meaning_is_list(m, b))
         write_list(d, m, a, b, tested);
     else if (has_members(m, a) && has_members(m, b) && !is_other_variant(m, a, b))
         write_members(d, m, a, b, tested);
-    else
+    else if (!meaning_equal(m, a, b))
         write_operation(d, "replace", m, b);
 }
 

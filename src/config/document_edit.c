@@ -135,7 +135,7 @@ put_new_item(struct edit *e, struct edit_place *p, struct config_node *value)
     struct slice name = meaning_identity(p->meaning, value);
 
     if (is_name(p->token) && !name.at)
-        return edit_missing(e, p, value);
+        return edit_missing(e, p, NULL);
     if (is_name(p->token) && !slice_eq(name, p->token))
         return edit_fail(e, CONFIG_EDIT_SYNTAX, value, NULL,
                          "the name is `%.*s` here, and `%.*s` in the address",
@@ -192,7 +192,7 @@ add(struct edit *e, struct slice pointer, struct config_node *value)
 
     if (!edit_walk(e, pointer, NULL, &p) || !open_list(e, &p))
         return false;
-    item = (struct edit_place){.parent = p.node, .in = p.meaning, .list = true,
+    item = (struct edit_place){.above = p.parent, .parent = p.node, .in = p.meaning, .list = true,
                                .token = SLICE("-"), .depth = p.depth + 1};
     item.meaning = meaning_of_item(p.meaning);
     item.position = meaning_count_items(p.node);
@@ -248,12 +248,29 @@ check_root(struct edit *e)
     return remove_node(e, SLICE("/version"));
 }
 
+/* A token may become a key. */
+static bool
+check_pointer(struct edit *e, struct slice pointer)
+{
+    while (pointer.n) {
+        unsigned char c = (unsigned char) pointer.at[0];
+        size_t n = c < 0x80 ? c != 0 : text_utf8_length(pointer);
+
+        if (n == 0)
+            return edit_fail(e, CONFIG_EDIT_NOT_FOUND, NULL, NULL, "the pointer is not UTF-8");
+        pointer = slice_from(pointer, n);
+    }
+    return true;
+}
+
 static bool
 change(struct edit *e, enum config_edit how, struct slice pointer, const char *name,
        struct slice text)
 {
     struct config_node *value = NULL;
 
+    if (!check_pointer(e, pointer))
+        return false;
     if (how != CONFIG_EDIT_REMOVE && !(value = parse(e, name, text)))
         return false;
     switch (how) {

@@ -230,7 +230,7 @@ TEST(a_change_that_fails_leaves_everything)
                      "{\"op\":\"copy\",\"from\":\"/0\",\"path\":\"/-\"},"
                      "{\"op\":\"test\",\"path\":\"/0/to\",\"value\":\"app\"}]",
                      CONFIG_EDIT_CONFLICT);
-    EXPECT_STR(complaint(), "request body:1:146: the test failed: there is `api`");
+    EXPECT_STR(complaint(), "request body:1:114: the test failed: there is `api`");
 }
 
 TEST(nesting_has_an_end)

@@ -53,12 +53,18 @@ document_token(struct slice *pointer, char memory[TOKEN_BYTES_MAX])
 /* ------------------------------------------------------------------ the index */
 
 static void
-forget(struct document_index *index)
+forget_names(struct document_index *index)
 {
     map_free(&index->names);
+    index->named = index->twice = false;
+}
+
+static void
+forget(struct document_index *index)
+{
+    forget_names(index);
     index->of = NULL;
     index->n = 0;
-    index->twice = false;
 }
 
 void
@@ -132,7 +138,7 @@ make_room(struct document_index *index)
 }
 
 struct document_index *
-document_index(const struct config_document *d, struct meaning m, const struct config_node *node)
+document_index(const struct config_document *d, const struct config_node *node)
 {
     struct document_index *index = known_index(d, node);
 
@@ -143,7 +149,7 @@ document_index(const struct config_document *d, struct meaning m, const struct c
     index = &d->indexes[((struct config_document *) d)->turn++ % INDEXES];
     forget(index);
     for (struct config_node *c = node->first; c; c = c->next) {
-        if (!make_room(index) || !put_name(index, name_of(m, node, c), c)) {
+        if (!make_room(index)) {
             forget(index);
             return NULL;
         }
@@ -151,6 +157,19 @@ document_index(const struct config_document *d, struct meaning m, const struct c
     }
     index->of = node;
     return index;
+}
+
+/* False: out of memory. */
+static bool
+fill_names(struct document_index *index, struct meaning m)
+{
+    for (size_t i = 0; i < index->n && !index->named; i++)
+        if (!put_name(index, name_of(m, index->of, index->items[i]), index->items[i])) {
+            forget_names(index);
+            return false;
+        }
+    index->named = true;
+    return true;
 }
 
 void
@@ -162,11 +181,13 @@ document_index_insert(struct config_document *d, struct meaning m, const struct 
 
     if (!index)
         return;
-    if (!make_room(index) || (name.at && map_get(&index->names, name)) ||
-        !put_name(index, name, item)) {
+    if (!make_room(index)) {
         forget(index);
         return;
     }
+    if (index->named &&
+        ((name.at && map_get(&index->names, name)) || !put_name(index, name, item)))
+        forget_names(index);
     memmove(&index->items[position + 1], &index->items[position],
             (index->n - position) * sizeof(struct config_node *));
     index->items[position] = item;
@@ -182,16 +203,29 @@ document_index_remove(struct config_document *d, struct meaning m, const struct 
 
     if (!index)
         return;
-    if (index->twice) {
-        forget(index);
-        return;
-    }
+    if (index->twice)
+        forget_names(index);
     name = name_of(m, list, index->items[position]);
-    if (name.at)
+    if (index->named && name.at)
         map_remove(&index->names, name);
     index->n--;
     memmove(&index->items[position], &index->items[position + 1],
             (index->n - position) * sizeof(struct config_node *));
+}
+
+void
+document_index_rename(struct config_document *d, struct meaning item,
+                      const struct config_node *list, struct slice was, struct config_node *node)
+{
+    struct document_index *index = known_index(d, list);
+    struct slice now = meaning_identity(item, node);
+
+    if (!index || !index->named || (was.at && now.at && slice_eq(was, now)))
+        return;
+    if (!index->twice && was.at)
+        map_remove(&index->names, was);
+    if (index->twice || (now.at && map_get(&index->names, now)) || !put_name(index, now, node))
+        forget_names(index);
 }
 
 /* ------------------------------------------------------------------ children */
@@ -238,11 +272,10 @@ position_of(const struct document_index *index, const struct config_node *list,
 }
 
 struct config_node *
-document_before(const struct config_document *d, struct meaning m,
-                const struct config_node *parent, const struct config_node *child,
-                size_t *position)
+document_before(const struct config_document *d, const struct config_node *parent,
+                const struct config_node *child, size_t *position)
 {
-    const struct document_index *index = document_index(d, m, parent);
+    const struct document_index *index = document_index(d, parent);
 
     *position = position_of(index, parent, child);
     if (*position == 0)
@@ -251,12 +284,13 @@ document_before(const struct config_document *d, struct meaning m,
 }
 
 static const struct config_node *
-find_named(const struct document_index *index, struct meaning item, const struct config_node *list,
+find_named(struct document_index *index, struct meaning m, const struct config_node *list,
            struct slice name)
 {
     const struct config_node *c = list->kind == CONFIG_LIST ? list->first : list;
+    struct meaning item = meaning_of_item(m);
 
-    if (index)
+    if (index && fill_names(index, m))
         return map_get(&index->names, name);
     for (; c; c = c == list ? NULL : c->next) {
         struct slice identity = meaning_identity(item, c);
@@ -271,7 +305,7 @@ static const struct config_node *
 find_item(const struct config_document *d, struct meaning m, const struct config_node *list,
           struct slice token, size_t *position)
 {
-    const struct document_index *index = document_index(d, m, list);
+    struct document_index *index = document_index(d, list);
     size_t n = index ? index->n : meaning_count_items(list);
     const struct config_node *found;
 
@@ -284,7 +318,7 @@ find_item(const struct config_document *d, struct meaning m, const struct config
         *position = n;
         return NULL;
     }
-    found = find_named(index, meaning_of_item(m), list, token);
+    found = find_named(index, m, list, token);
     *position = found ? position_of(index, list, found) : SIZE_MAX;
     return found;
 }
@@ -293,13 +327,14 @@ const struct config_node *
 document_child(const struct config_document *d, struct meaning m, const struct config_node *node,
                struct slice token, size_t *position)
 {
-    const struct document_index *index;
+    struct document_index *index;
 
     *position = SIZE_MAX;
     if (meaning_is_list(m, node))
         return find_item(d, m, node, token, position);
-    index = node->kind == CONFIG_MAP ? document_index(d, m, node) : NULL;
-    return index ? map_get(&index->names, token) : meaning_member(m, node, token);
+    index = node->kind == CONFIG_MAP ? document_index(d, node) : NULL;
+    return index && fill_names(index, m) ? map_get(&index->names, token)
+                                         : meaning_member(m, node, token);
 }
 
 const struct config_node *
@@ -327,13 +362,12 @@ config_document_find(const struct config_document *d, struct slice pointer)
 static bool
 search(struct meaning *m, const struct config_node *at, const struct config_node *wanted)
 {
-    bool list = meaning_is_list(*m, at);
     struct meaning inner;
 
     if (at == wanted)
         return true;
     for (const struct config_node *c = at->first; c; c = c->next) {
-        inner = list ? meaning_of_item(*m) : meaning_of_member(*m, c->key);
+        inner = meaning_of_child(*m, at, c);
         if (search(&inner, c, wanted)) {
             *m = inner;
             return true;

@@ -17,6 +17,7 @@ struct document_index {
     struct config_node      **items; /* in their order; malloc'd */
     size_t                    n, room;
     struct map                names; /* of struct config_node; the first of those with one name */
+    bool                      named; /* names are there */
     bool                      twice; /* there are several of some name */
 };
 
@@ -49,17 +50,21 @@ const struct config_node *document_child(const struct config_document *d, struct
                                          const struct config_node *node, struct slice token,
                                          size_t *position);
 /* Where a child is in its map or list, and the one before it; NULL: it is the first. */
-struct config_node *document_before(const struct config_document *d, struct meaning m,
+struct config_node *document_before(const struct config_document *d,
                                     const struct config_node *parent,
                                     const struct config_node *child, size_t *position);
 /* What a node of the document means. */
 struct meaning document_meaning(const struct config_document *d, const struct config_node *node);
 
 /* The index of a map or list; NULL: it is short, or memory is used up. */
-struct document_index *document_index(const struct config_document *d, struct meaning m,
+struct document_index *document_index(const struct config_document *d,
                                       const struct config_node *node);
 /* After changes of which the indexes were not told. */
 void document_forget_indexes(struct config_document *d);
+/* An item, whose name it was, may have another one now. */
+void document_index_rename(struct config_document *d, struct meaning item,
+                           const struct config_node *list, struct slice was,
+                           struct config_node *node);
 /* Of this node, whose members or items are others now. */
 void document_forget_index(struct config_document *d, const struct config_node *node);
 /* The item is now in the list at that position, or is not any more. */

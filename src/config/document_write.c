@@ -18,11 +18,23 @@ struct json_writer {
 static void write_value(struct json_writer *w, struct meaning m, const struct config_node *node,
                         size_t level);
 
+/* The control characters U+0080 to U+009F may stand in JSON, but not in YAML: what is written here
+ * can be read as either. */
 static void
 put_string(struct text *out, struct slice s)
 {
     text_byte(out, '"');
-    text_json(out, s);
+    while (s.n) {
+        size_t n = 0;
+
+        while (n < s.n &&
+               (s.at[n] != '\xC2' || n + 1 == s.n || (unsigned char) s.at[n + 1] >= 0xA0))
+            n++;
+        text_json(out, slice_first(s, n));
+        if (n < s.n)
+            text_printf(out, "\\u00%02x", (unsigned char) s.at[n + 1]);
+        s = slice_from(s, n + 2);
+    }
     text_byte(out, '"');
 }
 
@@ -108,7 +120,7 @@ write_members(struct json_writer *w, struct meaning m, const struct config_node 
         new_line(w, level + 1);
         put_string(w->out, n->key);
         text_put(w->out, w->pretty ? SLICE(": ") : SLICE(":"));
-        write_value(w, meaning_of_member(m, n->key), n, level + 1);
+        write_value(w, meaning_of_child(m, map, n), n, level + 1);
     }
     if (map->first)
         new_line(w, level);
@@ -127,7 +139,6 @@ has_scalars_only(const struct config_node *list)
 static void
 write_items(struct json_writer *w, struct meaning m, const struct config_node *list, size_t level)
 {
-    struct meaning item = meaning_of_item(m);
     bool lines = !has_scalars_only(list);
 
     text_byte(w->out, '[');
@@ -136,20 +147,11 @@ write_items(struct json_writer *w, struct meaning m, const struct config_node *l
             text_put(w->out, w->pretty && !lines ? SLICE(", ") : SLICE(","));
         if (lines)
             new_line(w, level + 1);
-        write_value(w, item, n, level + 1);
+        write_value(w, meaning_of_child(m, list, n), n, level + 1);
     }
     if (lines)
         new_line(w, level);
     text_byte(w->out, ']');
-}
-
-/* What is wanted of an object may stand for it. */
-static struct meaning
-of_list(struct meaning m)
-{
-    const struct option *shorthand = meaning_shorthand(m);
-
-    return shorthand ? meaning_of_member(m, slice_str(shorthand->name)) : m;
 }
 
 static void
@@ -157,10 +159,8 @@ write_value(struct json_writer *w, struct meaning m, const struct config_node *n
 {
     switch (node->kind) {
     case CONFIG_SCALAR: write_scalar(w, m, node); break;
-    case CONFIG_LIST: write_items(w, of_list(m), node, level); break;
-    case CONFIG_MAP:
-        write_members(w, m.kind == MEANING_LIST ? meaning_of_item(m) : m, node, level);
-        break;
+    case CONFIG_LIST: write_items(w, m, node, level); break;
+    case CONFIG_MAP: write_members(w, m, node, level); break;
     }
 }
 

@@ -64,7 +64,8 @@ is_null_text(struct slice s)
 static bool
 looks_typed(struct slice s)
 {
-    static const char *const words[] = {"true", "false", "yes", "no", "on", "off", "y", "n", "null"};
+    static const char *const words[] = {"true", "false", "yes", "no",  "on",
+                                        "off",  "y",     "n",   "null"};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (slice_eq_nocase(s, slice_str(words[i])))
@@ -199,7 +200,7 @@ put_key(struct text *out, struct slice key)
 
 /* " [a, b]", when that fits into the line; else nothing is written. */
 static bool
-put_brackets(struct yaml_writer *w, struct meaning item, const struct config_node *list,
+put_brackets(struct yaml_writer *w, struct meaning m, const struct config_node *list,
              size_t column)
 {
     size_t before = w->out->n;
@@ -214,7 +215,7 @@ put_brackets(struct yaml_writer *w, struct meaning item, const struct config_nod
         }
         if (n != list->first)
             text_literal(w->out, ", ");
-        put_scalar(w, item, n, 0);
+        put_scalar(w, meaning_of_child(m, list, n), n, 0);
     }
     text_byte(w->out, ']');
     if (!list->first || column + w->out->n - before <= COLUMNS)
@@ -223,23 +224,14 @@ put_brackets(struct yaml_writer *w, struct meaning item, const struct config_nod
     return false;
 }
 
-/* What a list means where an object stands. */
-static struct meaning
-of_list(struct meaning m)
-{
-    const struct option *shorthand = meaning_shorthand(m);
-
-    return shorthand ? meaning_of_member(m, slice_str(shorthand->name)) : m;
-}
-
 /* in_line: the first item stands behind what was written last. */
 static void
 write_list(struct yaml_writer *w, struct meaning m, const struct config_node *list, size_t column,
            bool in_line)
 {
-    struct meaning item = meaning_of_item(of_list(m));
-
     for (const struct config_node *n = list->first; n; n = n->next) {
+        struct meaning item = meaning_of_child(m, list, n);
+
         if (n != list->first || !in_line)
             indent(w->out, column);
         text_literal(w->out, "- ");
@@ -265,11 +257,11 @@ write_member(struct yaml_writer *w, struct meaning m, const struct config_node *
 {
     if (n->kind == CONFIG_MAP && n->first) {
         text_byte(w->out, '\n');
-        write_map(w, m.kind == MEANING_LIST ? meaning_of_item(m) : m, n, column + INDENT, false);
+        write_map(w, m, n, column + INDENT, false);
         return;
     }
     if (n->kind == CONFIG_LIST &&
-        !put_brackets(w, meaning_of_item(of_list(m)), n, column + n->key.n + 2)) {
+        !put_brackets(w, m, n, column + n->key.n + 2)) {
         text_byte(w->out, '\n');
         write_list(w, m, n, column + INDENT, false);
         return;
@@ -293,7 +285,7 @@ write_map(struct yaml_writer *w, struct meaning m, const struct config_node *map
         if (n != map->first || !in_line)
             indent(w->out, column);
         put_key(w->out, n->key);
-        write_member(w, meaning_of_member(m, n->key), n, column);
+        write_member(w, meaning_of_child(m, map, n), n, column);
     }
 }
 
@@ -303,7 +295,7 @@ document_write_yaml(struct meaning m, const struct config_node *node, bool mask,
     struct yaml_writer w = {out, mask};
 
     if (node->kind == CONFIG_MAP && node->first) {
-        write_map(&w, m.kind == MEANING_LIST ? meaning_of_item(m) : m, node, 0, false);
+        write_map(&w, m, node, 0, false);
         return;
     }
     if (node->kind == CONFIG_LIST && node->first) {

@@ -183,6 +183,7 @@ step(struct edit *e, struct slice token, struct edit_place *p)
     if (!edit_expand(e, p->meaning, parent, token))
         return false;
     p->in = p->meaning;
+    p->above = p->parent;
     p->parent = parent;
     p->list = meaning_is_list(p->in, parent);
     p->meaning = p->list ? meaning_of_item(p->in) : meaning_of_member(p->in, token);
@@ -264,12 +265,18 @@ become(struct edit *e, const struct edit_place *p, const struct config_node *val
     return true;
 }
 
-/* An item may have another name now. */
-static void
-note_name(struct edit *e, const struct edit_place *p)
+/* The name of the item of a list, of which a member is about to be changed. */
+static struct slice
+name_before(const struct edit_place *p)
 {
-    if (!p->list && (slice_eq(p->token, SLICE("name")) || slice_eq(p->token, SLICE("address"))))
-        document_forget_indexes(e->document);
+    return p->above ? meaning_identity(p->in, p->parent) : (struct slice){NULL, 0};
+}
+
+static void
+note_name(struct edit *e, const struct edit_place *p, struct slice before)
+{
+    if (p->above && p->above->kind == CONFIG_LIST)
+        document_index_rename(e->document, p->in, p->above, before, p->parent);
 }
 
 static bool
@@ -289,10 +296,9 @@ link_behind(struct edit *e, struct config_node *parent, struct config_node *befo
 }
 
 static struct config_node *
-last_of(const struct config_document *d, struct meaning m, struct config_node *parent,
-        size_t *position)
+last_of(const struct config_document *d, struct config_node *parent, size_t *position)
 {
-    const struct document_index *index = document_index(d, m, parent);
+    const struct document_index *index = document_index(d, parent);
     struct config_node *last = parent->first;
 
     *position = 0;
@@ -310,10 +316,10 @@ static bool
 append_member(struct edit *e, const struct edit_place *p, struct config_node *value)
 {
     size_t position;
-    struct config_node *last = last_of(e->document, p->in, p->parent, &position);
+    struct config_node *last = last_of(e->document, p->parent, &position);
 
     if (p->parent->kind != CONFIG_MAP)
-        return edit_missing(e, p, value);
+        return edit_missing(e, p, NULL);
     value->key = tree_key(&e->loader, p->token);
     value->key_mark = value->mark;
     if (!value->key.at)
@@ -327,12 +333,17 @@ append_member(struct edit *e, const struct edit_place *p, struct config_node *va
 bool
 edit_set(struct edit *e, const struct edit_place *p, struct config_node *value)
 {
+    struct slice name = name_before(p);
+    bool good;
+
     if (!check_depth(e, p, value))
         return false;
-    note_name(e, p);
     if (p->node)
-        return become(e, p, value);
-    return p->list ? edit_insert(e, p, value) : append_member(e, p, value);
+        good = become(e, p, value);
+    else
+        good = p->list ? edit_insert(e, p, value) : append_member(e, p, value);
+    note_name(e, p, name);
+    return good;
 }
 
 bool
@@ -342,13 +353,13 @@ edit_insert(struct edit *e, const struct edit_place *p, struct config_node *valu
     size_t ignored;
 
     if (p->position == SIZE_MAX)
-        return edit_missing(e, p, value);
+        return edit_missing(e, p, NULL);
     if (!check_depth(e, p, value))
         return false;
     if (p->node)
-        before = document_before(e->document, p->in, p->parent, p->node, &ignored);
+        before = document_before(e->document, p->parent, p->node, &ignored);
     else
-        before = last_of(e->document, p->in, p->parent, &ignored);
+        before = last_of(e->document, p->parent, &ignored);
     value->key = (struct slice){NULL, 0};
     if (!link_behind(e, p->parent, before, value))
         return false;
@@ -360,14 +371,14 @@ bool
 edit_remove(struct edit *e, const struct edit_place *p)
 {
     struct config_node *before;
+    struct slice name = name_before(p);
     size_t position;
 
     if (!p->parent) { /* the whole */
         document_forget_indexes(e->document);
         return become_empty(e, p->node, CONFIG_MAP);
     }
-    note_name(e, p);
-    before = document_before(e->document, p->in, p->parent, p->node, &position);
+    before = document_before(e->document, p->parent, p->node, &position);
     if (!edit_touch(e, before ? before : p->parent))
         return false;
     document_index_remove(e->document, p->in, p->parent, position);
@@ -375,5 +386,6 @@ edit_remove(struct edit *e, const struct edit_place *p)
         before->next = p->node->next;
     else
         p->parent->first = p->node->next;
+    note_name(e, p, name);
     return true;
 }

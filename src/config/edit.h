@@ -25,6 +25,7 @@ struct edit {
 
 /* Where a pointer leads. */
 struct edit_place {
+    struct config_node *above;  /* the parent's parent, NULL: the place is not so deep */
     struct config_node *parent; /* NULL: the place is the root */
     struct meaning      in;     /* what the parent means */
     bool                list;   /* the parent is one */
@@ -83,10 +84,14 @@ bool edit_patch(struct edit *e, struct slice base, const struct config_node *ope
 
 #define PAIR_NONE SIZE_MAX
 
-/* For each item of `b` the one of `a` that it most likely was, else PAIR_NONE; False: out of
- * memory. */
+struct pair {
+    size_t partner; /* index, or PAIR_NONE */
+    bool   equal;   /* and both are known to mean the same */
+};
+
+/* For each item of `b` the one of `a` that it most likely was.  False: out of memory. */
 bool pair_items(struct meaning item, const struct config_node *const *a, size_t n_a,
-                const struct config_node *const *b, size_t n_b, size_t *partners);
+                const struct config_node *const *b, size_t n_b, struct pair *pairs);
 /* Whether each item has a name that no other in its list has; malloc'd, NULL: out of memory. */
 bool *pair_names(struct meaning item, const struct config_node *const *items, size_t n);
 

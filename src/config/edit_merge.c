@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config/edit_merge.c - JSON Merge Patch (RFC 7396): what a patch does not name stays, null removes.
+ * config/edit_merge.c - JSON Merge Patch (RFC 7396): what a patch does not name stays, null
+ * removes.
  */
 #include "config/edit.h"
 
@@ -22,7 +23,8 @@ drop_nulls(struct config_node *node)
 static bool
 merge_member(struct edit *e, const struct edit_place *p, struct config_node *patch)
 {
-    struct edit_place child = {.parent = p->node,
+    struct edit_place child = {.above = p->parent,
+                               .parent = p->node,
                                .in = p->meaning,
                                .meaning = meaning_of_member(p->meaning, patch->key),
                                .token = patch->key,

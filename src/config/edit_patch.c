@@ -17,13 +17,24 @@ struct operation {
 
 /* ------------------------------------------------------------------ the operations */
 
+/* Where something can be put. */
+static bool
+find_room(struct edit *e, const struct operation *o, struct edit_place *p)
+{
+    if (!edit_walk(e, o->pointer, o->path, p))
+        return false;
+    if (p->list ? p->position == SIZE_MAX : !p->node && p->parent->kind != CONFIG_MAP)
+        return edit_missing(e, p, o->path);
+    return true;
+}
+
 static bool
 patch_add(struct edit *e, struct operation *o)
 {
     struct edit_place p;
     struct config_node *value;
 
-    if (!edit_walk(e, o->pointer, o->path, &p))
+    if (!find_room(e, o, &p))
         return false;
     value = edit_settle(e, p.meaning, p.list ? NULL : p.node, o->value);
     if (!value)
@@ -66,7 +77,7 @@ put_there(struct edit *e, const struct operation *o, struct config_node *value)
     if (!value)
         return edit_no_memory(e);
     value->next = NULL;
-    if (!edit_walk(e, o->pointer, o->path, &p))
+    if (!find_room(e, o, &p))
         return false;
     return p.list ? edit_insert(e, &p, value) : edit_set(e, &p, value);
 }

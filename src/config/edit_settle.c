@@ -60,17 +60,21 @@ settle_members(struct edit *e, struct meaning m, const struct config_node *old,
     return !e->fault;
 }
 
-/* old: those of the list there was; partners: whose each is. */
+/* old: those of the list there was; pairs: which of them each is. */
 static bool
 settle_partners(struct edit *e, struct meaning item, const struct config_node *const *old,
-                const size_t *partners, struct config_node *value)
+                const struct pair *pairs, struct config_node *value)
 {
     struct config_node **link = &value->first;
 
     for (size_t i = 0; *link && !e->fault; i++, link = &(*link)->next) {
+        size_t partner = pairs[i].partner;
         struct config_node *next = (*link)->next, *kept;
 
-        kept = edit_settle(e, item, partners[i] == PAIR_NONE ? NULL : old[partners[i]], *link);
+        if (pairs[i].equal)
+            kept = keep(e, old[partner], *link);
+        else
+            kept = edit_settle(e, item, partner == PAIR_NONE ? NULL : old[partner], *link);
         if (!kept)
             return false;
         kept->next = next;
@@ -84,21 +88,22 @@ settle_items(struct edit *e, struct meaning m, const struct config_node *old,
              struct config_node *value)
 {
     static const struct config_node nothing = {.kind = CONFIG_LIST};
-    size_t n_old, n, *partners;
+    size_t n_old, n;
+    struct pair *pairs;
     const struct config_node **items = meaning_items(value, &n);
     const struct config_node **before = meaning_items(old ? old : &nothing, &n_old);
     bool ok;
 
-    partners = calloc(n + 1, sizeof(*partners));
-    ok = items && before && partners &&
-         pair_items(meaning_of_item(m), before, n_old, items, n, partners);
+    pairs = calloc(n + 1, sizeof(*pairs));
+    ok = items && before && pairs &&
+         pair_items(meaning_of_item(m), before, n_old, items, n, pairs);
     if (!ok)
         edit_no_memory(e);
     else
-        ok = settle_partners(e, meaning_of_item(m), before, partners, value);
+        ok = settle_partners(e, meaning_of_item(m), before, pairs, value);
     free(items);
     free(before);
-    free(partners);
+    free(pairs);
     return ok;
 }
 

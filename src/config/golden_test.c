@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config/golden_test.c - configurations in tests/golden/config and the messages that they give.
+ * config/golden_test.c - configurations in tests/golden/config and the messages that they give,
+ * whether they are loaded at once or by way of a document.
  *
  * NAME.yaml is loaded with the sample tables, and the printed report must be NAME.expected; one
  * that loads in silence has an empty one.  MAITRED_UPDATE_GOLDEN=1 writes what came out, to be read
  * by a person before it is committed.  MAITRED_SOURCE_ROOT says where the sources are.
  */
+#include "config/document.h"
 #include "config/testing.h"
 
 #include "base/test.h"
@@ -123,6 +125,31 @@ run(const char *name)
     text_free(&printed);
 }
 
+/* By way of a document nothing else comes out. */
+static void
+run_as_document(const char *name)
+{
+    struct config_document *d;
+    struct config_report report;
+    struct text printed;
+    struct config *c = NULL;
+
+    config_report_init(&report);
+    text_init(&printed, 1 << 20);
+    d = config_document_open(name, NULL, SLICE(""), &sample_root_object, &source, &report);
+    if (d)
+        c = config_load_document(d, &source, &report);
+    config_document_free(d);
+    config_report_print(&report, &printed);
+    if (!c != (report.errors > 0))
+        test_failed(__FILE__, __LINE__, "%s: %zu errors, yet it was%s loaded", name, report.errors,
+                    c ? "" : " not");
+    compare(name, text_slice(&printed));
+    config_free(c);
+    config_report_free(&report);
+    text_free(&printed);
+}
+
 TEST(every_case_gives_its_messages)
 {
     char pattern[2 * PATH_BYTES];
@@ -132,7 +159,9 @@ TEST(every_case_gives_its_messages)
     snprintf(pattern, sizeof(pattern), "%s/*.yaml", folder);
     EXPECT_EQ(glob(pattern, 0, NULL, &found), 0);
     EXPECT(found.gl_pathc >= 10 && found.gl_pathc < CASES_MAX);
-    for (size_t i = 0; i < found.gl_pathc; i++)
+    for (size_t i = 0; i < found.gl_pathc; i++) {
         run(found.gl_pathv[i] + strlen(folder) + 1);
+        run_as_document(found.gl_pathv[i] + strlen(folder) + 1);
+    }
     globfree(&found);
 }

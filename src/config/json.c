@@ -110,20 +110,31 @@ read_escape(struct json *j)
     return found != NULL;
 }
 
-/* Behind the first quote.  Bytes that no configuration may hold were looked for before. */
+/* How many bytes a character has that may stand in a string as it is; 0: none. */
+static size_t
+plain_length(struct slice s)
+{
+    unsigned char c = (unsigned char) s.at[0];
+
+    return c >= 0x80 ? text_utf8_length(s) : c >= 0x20;
+}
+
+/* Behind the first quote. */
 static bool
 read_string(struct json *j)
 {
     j->string.n = 0;
     while (j->at < j->text.n) {
-        char c = j->text.at[j->at++];
+        struct slice rest = slice_from(j->text, j->at);
+        size_t n = plain_length(rest);
 
-        if (c == '"')
+        j->at += n;
+        if (n == 1 && rest.at[0] == '"')
             return !j->string.full;
-        if (c == '\n' || c == '\t' || (c == '\\' && !read_escape(j)))
+        if (n == 0 || (rest.at[0] == '\\' && !read_escape(j)))
             return false;
-        if (c != '\\')
-            text_byte(&j->string, c);
+        if (rest.at[0] != '\\')
+            text_put(&j->string, slice_first(rest, n));
     }
     return false;
 }
@@ -304,7 +315,7 @@ tree_parse_json(struct loader *l, struct slice text, uint16_t file)
     struct json j = {.loader = l, .text = text, .file = file};
     struct config_node *root = NULL;
 
-    if (lines_find_bad_byte(text) != SLICE_NOT_FOUND || !lines_init(&j.lines, text))
+    if (!lines_init(&j.lines, text))
         return NULL;
     text_init(&j.string, FILE_BYTES_MAX);
     root = read_value(&j);

@@ -3,8 +3,9 @@
  * config/load.h - private: from text to one tree of nodes.
  *
  * Nodes and their texts live in the arena of the configuration, or document, being made; the texts
- * of files in the report, which shows their lines.  Whatever goes wrong is a message in the report; `failed`
- * says that there is no tree worth binding (bad syntax, a file that cannot be read, out of memory).
+ * of files in the report, which shows their lines.  Whatever goes wrong is a message in the report;
+ * `failed` says that there is no tree worth binding (bad syntax, a file that cannot be read, out of
+ * memory).
  */
 #ifndef CONFIG_LOAD_H
 #define CONFIG_LOAD_H

@@ -111,6 +111,19 @@ meaning_of_item(struct meaning m)
     return m.kind == MEANING_LIST ? of_item(m.option) : (struct meaning){.kind = MEANING_ANY};
 }
 
+struct meaning
+meaning_of_child(struct meaning m, const struct config_node *parent,
+                 const struct config_node *child)
+{
+    const struct option *shorthand = meaning_shorthand(m);
+
+    if (parent->kind == CONFIG_LIST && shorthand)
+        m = meaning_of_member(m, slice_str(shorthand->name));
+    if (parent->kind == CONFIG_LIST)
+        return meaning_of_item(m);
+    return meaning_of_member(m.kind == MEANING_LIST ? meaning_of_item(m) : m, child->key);
+}
+
 bool
 meaning_is_secret(struct meaning m)
 {

@@ -35,6 +35,9 @@ struct meaning meaning_of_root(const struct option_object *type);
 struct meaning meaning_of_member(struct meaning m, struct slice key);
 /* Of the items of a list. */
 struct meaning meaning_of_item(struct meaning m);
+/* Of what is below a node, which may stand for a list or an object. */
+struct meaning meaning_of_child(struct meaning m, const struct config_node *parent,
+                                const struct config_node *child);
 bool meaning_is_secret(struct meaning m);
 /* The option that something else than a map stands for; NULL: there is none. */
 const struct option *meaning_shorthand(struct meaning m);

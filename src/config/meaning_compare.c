@@ -2,9 +2,9 @@
 /*
  * config/meaning_compare.c - whether two nodes mean the same, and a hash of what a node means.
  *
- * What does not count: the order of maps, quotes, an item that stands for a list of one, a text that
- * stands for an object, a name that stands for a variant without options, an absent value written
- * as null, `yes` for `true`.
+ * What does not count: the order of maps, quotes, an item that stands for a list of one, a text
+ * that stands for an object, a name that stands for a variant without options, an absent value
+ * written as null, `yes` for `true`.
  */
 #include "config/meaning.h"
 

@@ -14,14 +14,14 @@ struct pairing {
     struct meaning                   item;
     const struct config_node *const *a, *const *b;
     size_t                           n_a, n_b;
-    size_t                          *partners; /* of b */
-    bool                            *taken;    /* of a */
+    struct pair                     *pairs; /* of b */
+    bool                            *taken; /* of a */
 };
 
 static void
-pair(struct pairing *p, size_t i, size_t j)
+pair(struct pairing *p, size_t i, size_t j, bool equal)
 {
-    p->partners[j] = i;
+    p->pairs[j] = (struct pair){i, equal};
     p->taken[i] = true;
 }
 
@@ -64,10 +64,10 @@ pair_by_name(struct pairing *p)
     for (size_t j = 0; j < p->n_b && ok; j++) {
         const bool *found = NULL;
 
-        if (unique_b[j] && p->partners[j] == PAIR_NONE)
+        if (unique_b[j] && p->pairs[j].partner == PAIR_NONE)
             found = map_get(&names, meaning_identity(p->item, p->b[j]));
         if (found)
-            pair(p, (size_t) (found - p->taken), j);
+            pair(p, (size_t) (found - p->taken), j, false);
     }
     map_free(&names);
     free(unique_a);
@@ -110,21 +110,22 @@ list_equals(const struct pairing *p, struct equals *e)
 static bool
 pair_equals(struct pairing *p)
 {
-    struct equals e = {calloc(p->n_a + 1, sizeof(uint64_t)), calloc(p->n_a + 1, sizeof(size_t)), {0}};
+    struct equals e = {
+        calloc(p->n_a + 1, sizeof(uint64_t)), calloc(p->n_a + 1, sizeof(size_t)), {0}};
     bool ok = e.hashes && e.next && list_equals(p, &e);
 
     for (size_t j = 0; j < p->n_b && ok; j++) {
         uint64_t hash;
         size_t *first, i;
 
-        if (p->partners[j] != PAIR_NONE)
+        if (p->pairs[j].partner != PAIR_NONE)
             continue;
         hash = meaning_hash(p->item, p->b[j]);
         first = map_get(&e.by_hash, key_of(&hash));
         if (!first)
             continue;
         i = (size_t) (first - e.next);
-        pair(p, i, j);
+        pair(p, i, j, true);
         map_remove(&e.by_hash, key_of(&hash));
         if (e.next[i] != PAIR_NONE)
             ok = map_put(&e.by_hash, key_of(&e.hashes[e.next[i]]), &e.next[e.next[i]]);
@@ -149,12 +150,12 @@ pair_rest(struct pairing *p)
     size_t i = 0;
 
     for (size_t j = 0; j < p->n_b; j++) {
-        if (!is_left(p, p->b[j], p->partners[j] != PAIR_NONE))
+        if (!is_left(p, p->b[j], p->pairs[j].partner != PAIR_NONE))
             continue;
         while (i < p->n_a && !is_left(p, p->a[i], p->taken[i]))
             i++;
         if (i < p->n_a && p->a[i]->kind == p->b[j]->kind)
-            pair(p, i, j);
+            pair(p, i, j, false);
         i++;
     }
 }
@@ -166,22 +167,22 @@ pair_ends(struct pairing *p)
     size_t shorter = p->n_a < p->n_b ? p->n_a : p->n_b, i = 0, k = 0;
 
     for (; i < shorter && meaning_equal(p->item, p->a[i], p->b[i]); i++)
-        pair(p, i, i);
+        pair(p, i, i, true);
     for (; k < shorter - i && meaning_equal(p->item, p->a[p->n_a - 1 - k], p->b[p->n_b - 1 - k]);
          k++)
-        pair(p, p->n_a - 1 - k, p->n_b - 1 - k);
+        pair(p, p->n_a - 1 - k, p->n_b - 1 - k, true);
     return i + k == p->n_a || i + k == p->n_b;
 }
 
 bool
 pair_items(struct meaning item, const struct config_node *const *a, size_t n_a,
-           const struct config_node *const *b, size_t n_b, size_t *partners)
+           const struct config_node *const *b, size_t n_b, struct pair *pairs)
 {
-    struct pairing p = {item, a, b, n_a, n_b, partners, calloc(n_a + 1, sizeof(bool))};
+    struct pairing p = {item, a, b, n_a, n_b, pairs, calloc(n_a + 1, sizeof(bool))};
     bool ok = p.taken != NULL;
 
     for (size_t j = 0; j < n_b; j++)
-        partners[j] = PAIR_NONE;
+        pairs[j] = (struct pair){PAIR_NONE, false};
     if (ok && !pair_ends(&p)) {
         ok = pair_by_name(&p) && pair_equals(&p);
         if (ok)

@@ -10,6 +10,7 @@
 
 #include "base/test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 SAMPLE struct sample_world world;

@@ -137,6 +137,7 @@ tree_clone(struct loader *l, const struct config_node *node, const uint16_t *fil
     if (!copy)
         return NULL;
     copy->quoted = node->quoted;
+    copy->faulty = node->faulty;
     copy->key_mark = node->key_mark;
     copy->mark.file = files[node->mark.file];
     copy->key_mark.file = files[node->key_mark.file];

@@ -7,7 +7,9 @@
 #include "observe/log.h"
 #include "runtime/fiber.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { DOCUMENT_MAX = 64 * 1024 * 1024, PATCH_MAX = 16 * 1024 * 1024, TURN_US = 1000 };
 
@@ -17,6 +19,7 @@ static struct {
     int64_t                 revision;
     int64_t                 since_s;
     bool                    locked, retired;
+    char                    source[PATH_MAX]; /* configuration_source(), once it was asked for */
 } state;
 
 void
@@ -51,6 +54,18 @@ configuration_revision(void)
     return state.revision;
 }
 
+struct slice
+configuration_source(void)
+{
+    struct slice path = control_host()->path;
+
+    if (!slice_is_present(path))
+        return SLICE("command line");
+    if (!state.source[0] && !realpath(path.at, state.source))
+        snprintf(state.source, sizeof(state.source), "%.*s", SLICE_ARG(path));
+    return slice_str(state.source);
+}
+
 int64_t
 configuration_since_s(void)
 {
@@ -73,7 +88,8 @@ result_init(struct configuration_result *r)
 }
 
 bool
-change_fail(struct configuration_result *r, enum configuration_outcome outcome, const char *format, ...)
+change_fail(struct configuration_result *r, enum configuration_outcome outcome, const char *format,
+            ...)
 {
     va_list args;
 
@@ -91,7 +107,8 @@ edit_failed(struct configuration_result *r, enum config_edit_fault fault)
     case CONFIG_EDIT_OK: return true;
     case CONFIG_EDIT_SYNTAX: return change_fail(r, CONFIGURATION_BAD, "the change cannot be read");
     case CONFIG_EDIT_NOT_FOUND:
-        return change_fail(r, CONFIGURATION_NOT_FOUND, "there is no such place in the configuration");
+        return change_fail(r, CONFIGURATION_NOT_FOUND,
+                           "there is no such place in the configuration");
     case CONFIG_EDIT_CONFLICT:
         return change_fail(r, CONFIGURATION_CONFLICT, "what the change expects is not there");
     case CONFIG_EDIT_MEMORY: break;
@@ -124,8 +141,10 @@ put_changes_over(struct config_document *d, struct configuration_result *r)
     else if (patch.n)
         good = edit(d, CONFIG_EDIT_PATCH, SLICE(""), "changes of the API", text_slice(&patch), r);
     if (!good && r->outcome != CONFIGURATION_FAILED)
-        change_fail(r, CONFIGURATION_CONFLICT,
-             "what the API has changed does not fit the files any more; `maitred config reset` drops it");
+        change_fail(
+            r, CONFIGURATION_CONFLICT,
+            "what the API has changed does not fit the files any more; `maitred config reset` "
+            "drops it");
     text_free(&patch);
     return good;
 }
@@ -261,6 +280,7 @@ int64_t
 change_keep(enum revision_cause cause, struct slice who, struct slice comment)
 {
     struct revision r = {.at_s = clock_wall_us() / 1000000,
+                         .source = configuration_source(),
                          .cause = cause,
                          .who = who,
                          .comment = comment,
@@ -281,23 +301,26 @@ change_keep(enum revision_cause cause, struct slice who, struct slice comment)
     text_free(&patch);
     text_free(&text);
     if (state.revision && control_admin())
-        revisions_trim((size_t) control_admin()->keep);
+        revisions_trim(configuration_source(), (size_t) control_admin()->keep);
     return state.revision;
 }
 
 /* ------------------------------------------------------------------ changing */
 
-/* Served and kept, or as before. */
+/* Served and kept, or as before.  What means the same as before is no revision of its own. */
 static void
 change_for_good(const struct configuration_change *c, struct documents *d, struct app *a,
                 struct configuration_result *r)
 {
     int64_t before = state.revision;
+    bool same;
 
     if (!change_serve(a, r))
         return;
+    same = hash_of(d->now) == hash_of(state.now) &&
+           config_document_origin(d->files) == config_document_origin(state.files);
     change_swap(d);
-    r->revision = change_keep(c->cause, c->who, c->comment);
+    r->revision = same && before ? before : change_keep(c->cause, c->who, c->comment);
     if (!r->revision && c->source != CONFIGURATION_RELOAD) {
         change_swap(d);
         state.revision = before;
@@ -312,7 +335,6 @@ change_for_good(const struct configuration_change *c, struct documents *d, struc
 static bool
 may_change(const struct configuration_change *c, struct configuration_result *r)
 {
-    struct slice fault = revisions_fault();
     const struct trial *t = configuration_trial();
 
     if (state.retired)
@@ -320,9 +342,9 @@ may_change(const struct configuration_change *c, struct configuration_result *r)
     if (t->state == TRIAL_RUNNING)
         return change_fail(r, CONFIGURATION_CONFLICT,
                            "a change of `%s` is on trial: confirm or abort it first", t->who);
-    if (fault.n && c->source != CONFIGURATION_RELOAD)
+    if (c->source != CONFIGURATION_RELOAD && !revisions_usable())
         return change_fail(r, CONFIGURATION_UNKEPT, "it could not be kept: %.*s",
-                           SLICE_ARG(fault));
+                           SLICE_ARG(revisions_fault()));
     return trial_understands(c, r);
 }
 
@@ -369,6 +391,19 @@ configuration_reload(struct slice who, struct config_report *report)
 
 /* ------------------------------------------------------------------ the beginning */
 
+/* Ready to be served at a start: its logs are open too. */
+static struct app *
+make_open(const struct config_document *d, struct configuration_result *r)
+{
+    struct app *a = make_ready(d, r);
+
+    if (a && !control_host()->open(a, &r->report)) {
+        control_host()->drop(a);
+        return NULL;
+    }
+    return a;
+}
+
 /* The last revision as a whole, when its changes do not fit the files any more. */
 static struct app *
 as_it_was(const struct revision *kept, struct config_document *d, struct configuration_result *r)
@@ -376,7 +411,7 @@ as_it_was(const struct revision *kept, struct config_document *d, struct configu
     log_error("admin: what the API has changed does not fit the files any more: serving revision "
               "%lld as it was; `maitred config reset` goes back to the files",
               (long long) kept->number);
-    return edit(d, CONFIG_EDIT_PUT, SLICE(""), "revision", kept->text, r) ? make_ready(d, r) : NULL;
+    return edit(d, CONFIG_EDIT_PUT, SLICE(""), "revision", kept->text, r) ? make_open(d, r) : NULL;
 }
 
 static void
@@ -399,9 +434,16 @@ with_changes(const struct revision *kept, struct config_document *d)
 
     result_init(&r);
     if (edit(d, CONFIG_EDIT_PATCH, SLICE(""), "changes of the API", kept->patch, &r))
-        a = make_ready(d, &r);
-    if (!a)
+        a = make_open(d, &r);
+    if (!a) { /* with a report of its own: the errors in this one would fail it */
+        print(&r.report);
+        config_report_free(&r.report);
+        result_init(&r);
         a = as_it_was(kept, d, &r);
+    }
+    if (!a)
+        log_error("admin: revision %lld cannot be served either: serving the files alone",
+                  (long long) kept->number);
     print(&r.report);
     config_report_free(&r.report);
     return a;
@@ -428,7 +470,7 @@ configuration_restore(struct app *a)
     struct app *changed = NULL;
 
     arena_init(&arena, NULL, 0, DOCUMENT_MAX + PATCH_MAX);
-    if (read_files() && revisions_current(&kept, &arena)) {
+    if (read_files() && revisions_current(configuration_source(), &kept, &arena)) {
         state.revision = kept.number;
         d = slice_eq(slice_trim(kept.patch), SLICE("[]")) ? NULL
                                                           : config_document_copy(state.now);
@@ -453,7 +495,7 @@ keep_start(void)
     bool same;
 
     arena_init(&arena, NULL, 0, DOCUMENT_MAX + PATCH_MAX);
-    same = revisions_current(&kept, &arena) && kept.hash == hash_of(state.now) &&
+    same = revisions_current(configuration_source(), &kept, &arena) && kept.hash == hash_of(state.now) &&
            kept.origin == config_document_origin(state.files);
     state.revision = same ? kept.number
                           : change_keep(REVISION_START, SLICE("start"), SLICE(""));

@@ -70,6 +70,8 @@ struct app *configuration_prepare(const struct configuration_change *change,
                                   struct config_document **document,
                                   struct configuration_result *result);
 
+/* Which configuration it is: the path of its main file, "command line" when there is none. */
+struct slice configuration_source(void);
 /* With the lock held: what is in force; NULL: there is no API. */
 const struct config_document *configuration_now(void);
 /* What the files say. */

@@ -21,6 +21,9 @@ struct control_host {
     const struct config_source *source;
     /* Builds what a document says; changes nothing that runs.  NULL after reporting. */
     struct app *(*prepare)(const struct config_document *d, struct config_report *report);
+    /* Opens its logs, where that is not a part of apply(): before anything is served.  False after
+     * reporting. */
+    bool (*open)(struct app *a, struct config_report *report);
     /* Serves it from now on; it belongs to the process.  False after reporting: what was served
      * before goes on, and the app is gone. */
     bool (*apply)(struct app *a, struct config_report *report);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * control/openapi.c - the description of the API (OpenAPI 3.1), out of the tables of operations; the
- * configuration's own schema out of the tables of options.
+ * control/openapi.c - the description of the API (OpenAPI 3.1), out of the tables of operations;
+ * the configuration's own schema out of the tables of options.
  */
 #include "control/operations.h"
 #include "control/room.h"

@@ -3,15 +3,15 @@
 #include "control/operations.h"
 
 const struct api_operation *const api_operations[] = {
-    process_operations, configuration_operations, revision_operations,  server_operations,
-    cache_operations,   traffic_operations,       analytics_operations, event_operations,
-    NULL,
+    operations_process, operations_configuration, operations_revision,  operations_server,
+    operations_cache,   operations_traffic,       operations_analytics, operations_event,
+    operations_certificate, NULL,
 };
 
 const struct api_schema *const api_schemas[] = {
-    process_schemas, configuration_schemas, revision_schemas,  server_schemas,
-    cache_schemas,   traffic_schemas,       analytics_schemas, event_schemas,
-    NULL,
+    schemas_process, schemas_configuration, schemas_revision,  schemas_server,
+    schemas_cache,   schemas_traffic,       schemas_analytics, schemas_event,
+    schemas_certificate, NULL,
 };
 
 /* Does the path fit the pattern?  A last {rest} takes what is left. */

@@ -10,11 +10,12 @@ extern const struct api_operation *const api_operations[];
 /* Likewise, each ends with a schema without a name. */
 extern const struct api_schema *const api_schemas[];
 
-extern const struct api_operation configuration_operations[], revision_operations[],
-    process_operations[], server_operations[], traffic_operations[], cache_operations[],
-    analytics_operations[], event_operations[];
-extern const struct api_schema configuration_schemas[], revision_schemas[], process_schemas[],
-    server_schemas[], traffic_schemas[], cache_schemas[], analytics_schemas[], event_schemas[];
+extern const struct api_operation operations_configuration[], operations_revision[],
+    operations_process[], operations_server[], operations_traffic[], operations_cache[],
+    operations_analytics[], operations_event[], operations_certificate[];
+extern const struct api_schema schemas_configuration[], schemas_revision[], schemas_process[],
+    schemas_server[], schemas_traffic[], schemas_cache[], schemas_analytics[], schemas_event[],
+    schemas_certificate[];
 
 /* The operation for a path, its parameters filled in.  NULL: none; *allowed then has a bit for each
  * method (enum method) that the path knows. */

@@ -174,7 +174,7 @@ plan_enter(struct plan *p, struct slice what, struct plan_segment segment)
 {
     struct plan_entity outer = p->entity;
 
-    p->entity = (struct plan_entity){.what = what, .name = segment.key, .about = {NULL, 0}};
+    p->entity = (struct plan_entity){.what = what, .name = segment.key, .about = outer.about};
     if (outer.name.n)
         p->entity.name = arena_printf(&p->arena, "%.*s/%.*s", SLICE_ARG(outer.name),
                                       SLICE_ARG(segment.key));
@@ -336,6 +336,16 @@ compare_item(struct plan *p, const struct option *o, const struct item *a, const
     plan_leave(p, outer);
 }
 
+/* What says no more than the key does need not be told. */
+static struct slice
+without_key(struct slice text, struct slice key)
+{
+    bool same = text.n == key.n + 2 && text.at[0] == '"' &&
+                slice_eq(slice_of(text.at + 1, key.n), key);
+
+    return same ? (struct slice){NULL, 0} : text;
+}
+
 static void
 note_item(struct plan *p, const struct option *o, const struct item *item, enum plan_side side)
 {
@@ -343,8 +353,8 @@ note_item(struct plan *p, const struct option *o, const struct item *item, enum 
                                    .indexed = !(o->flags & OPTION_MAP),
                                    .at = {item->index, item->index}};
     struct plan_entity outer = plan_enter(p, what_of(o), segment);
-    struct slice text = plan_whole_text(p, side), absent = {NULL, 0};
-    struct slice where = plan_where_object(p, side, item->at);
+    struct slice text = without_key(plan_whole_text(p, side), item->key);
+    struct slice absent = {NULL, 0}, where = plan_where_object(p, side, item->at);
 
     if (side == PLAN_AFTER)
         plan_note(p, PLAN_ADDED, absent, text, where);

@@ -32,7 +32,8 @@ analytics_get(struct api_call *c)
     struct text t;
     bool good;
 
-    if (!is_on(c) || !api_number(c, "from", 0, INT64_MAX, &from_s) || !api_number(c, "to", 0, INT64_MAX, &to_s) ||
+    if (!is_on(c) || !api_number(c, "from", 0, INT64_MAX, &from_s) ||
+        !api_number(c, "to", 0, INT64_MAX, &to_s) ||
         !api_number(c, "top", 0, ANALYTICS_TOP_MAX, &top))
         return;
     text_init(&t, ANSWER_MAX);
@@ -48,8 +49,8 @@ series_get(struct api_call *c)
     struct text t;
     bool good;
 
-    if (!is_on(c) || !api_number(c, "from", 0, INT64_MAX, &from_s) || !api_number(c, "to", 0, INT64_MAX, &to_s) ||
-        !api_number(c, "step", 0, INT64_MAX, &step_s))
+    if (!is_on(c) || !api_number(c, "from", 0, INT64_MAX, &from_s) ||
+        !api_number(c, "to", 0, INT64_MAX, &to_s) || !api_number(c, "step", 0, INT64_MAX, &step_s))
         return;
     text_init(&t, ANSWER_MAX);
     good = analytics_series((int64_t) from_s, (int64_t) to_s, (int64_t) step_s, &t, why);
@@ -60,7 +61,7 @@ series_get(struct api_call *c)
     {"from", "integer", "Seconds since 1970; an hour before `to` when absent."},                  \
         {"to", "integer", "Seconds since 1970; now when absent."}
 
-const struct api_operation analytics_operations[] = {
+const struct api_operation operations_analytics[] = {
     {METHOD_GET, "/v1/analytics", API_READ, analytics_get,
      .summary = "Totals, and the most frequent paths, clients, agents, referrers and so on.",
      .query = {STRETCH_QUERY,
@@ -74,7 +75,7 @@ const struct api_operation analytics_operations[] = {
     {0},
 };
 
-const struct api_schema analytics_schemas[] = {
+const struct api_schema schemas_analytics[] = {
     {"Analytics", "{\"type\":\"object\",\"required\":[\"from\",\"to\",\"totals\"],\"properties\":{"
                   "\"totals\":{\"type\":\"object\",\"required\":[\"requests\",\"errors\","
                   "\"visitors\",\"took\"]}}}"},

@@ -34,7 +34,8 @@ take_purge(struct api_call *c, json_t *body, enum cache_purge_kind *kind, struct
     const char *key;
     json_t *value;
 
-    json_object_foreach (body, key, value) {
+    json_object_foreach(body, key, value)
+    {
         bool known = strcmp(key, "soft") == 0 && json_is_boolean(value);
 
         if (known)
@@ -86,7 +87,7 @@ purge_post(struct api_call *c)
     json_decref(body);
 }
 
-const struct api_operation cache_operations[] = {
+const struct api_operation operations_cache[] = {
     {METHOD_GET, "/v1/caches", API_READ, caches_get,
      .summary = "Stores, and what each route's cache has done.", .answer = "Caches"},
     {METHOD_POST, "/v1/caches/{store}/purge", API_OPERATE, purge_post,
@@ -97,7 +98,7 @@ const struct api_operation cache_operations[] = {
     {0},
 };
 
-const struct api_schema cache_schemas[] = {
+const struct api_schema schemas_cache[] = {
     {"Caches", "{\"type\":\"object\",\"required\":[\"stores\",\"caches\"]}"},
     {"Purge", "{\"type\":\"object\",\"properties\":{\"url\":{\"type\":\"string\"},\"prefix\":{"
               "\"type\":\"string\"},\"host\":{\"type\":\"string\"},\"tag\":{\"type\":\"string\"},"

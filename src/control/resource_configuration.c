@@ -388,7 +388,7 @@ trial_abort(struct api_call *c)
 
 /* ------------------------------------------------------------------ the tables */
 
-const struct api_operation configuration_operations[] = {
+const struct api_operation operations_configuration[] = {
     {METHOD_GET, "/v1/config{rest}", API_READ, config_get,
      .summary = "What the configuration says at a JSON Pointer.",
      .doc = "Items of lists are found by index, or by name or address. Secrets are shown as `***`. "
@@ -401,8 +401,8 @@ const struct api_operation configuration_operations[] = {
      .summary = "Change what is there, by a merge patch (RFC 7396) or a JSON patch (RFC 6902).",
      .query = CONFIGURATION_QUERY, .body = "Patch", .answer = "Change", .writes = true},
     {METHOD_POST, "/v1/config{rest}", API_ADMIN, config_post,
-     .summary = "Add an item to the list there.", .query = CONFIGURATION_QUERY, .body = "Configuration",
-     .answer = "Change", .success = 201, .writes = true},
+     .summary = "Add an item to the list there.", .query = CONFIGURATION_QUERY,
+     .body = "Configuration", .answer = "Change", .success = 201, .writes = true},
     {METHOD_DELETE, "/v1/config{rest}", API_ADMIN, config_delete,
      .summary = "Remove what is there.", .query = CONFIGURATION_QUERY, .answer = "Change",
      .writes = true},
@@ -413,14 +413,13 @@ const struct api_operation configuration_operations[] = {
      .doc = "The body is a whole configuration in YAML or JSON, or a patch by its Content-Type. "
             "Requests that were seen lately are put to both.",
      .body = "Configuration", .answer = "Plan"},
-    {METHOD_POST, "/v1/apply", API_ADMIN, apply_post,
-     .summary = "Serve another configuration.", .query = CONFIGURATION_QUERY, .body = "Configuration",
-     .answer = "Change", .writes = true},
+    {METHOD_POST, "/v1/apply", API_ADMIN, apply_post, .summary = "Serve another configuration.",
+     .query = CONFIGURATION_QUERY, .body = "Configuration", .answer = "Change", .writes = true},
     {METHOD_POST, "/v1/reload", API_OPERATE, reload_post,
      .summary = "Read the files again.", .answer = "Change", .writes = true},
     {METHOD_POST, "/v1/reset", API_ADMIN, reset_post,
-     .summary = "Drop what the API has changed: the files alone count.", .query = CONFIGURATION_QUERY,
-     .answer = "Change", .writes = true},
+     .summary = "Drop what the API has changed: the files alone count.",
+     .query = CONFIGURATION_QUERY, .answer = "Change", .writes = true},
     {METHOD_GET, "/v1/trial", API_READ, trial_get,
      .summary = "The change that is on trial, or was last.", .answer = "Trial"},
     {METHOD_POST, "/v1/trial/confirm", API_ADMIN, trial_confirm,
@@ -430,7 +429,7 @@ const struct api_operation configuration_operations[] = {
     {0},
 };
 
-const struct api_schema configuration_schemas[] = {
+const struct api_schema schemas_configuration[] = {
     {"Configuration", "{\"description\":\"Any value of the configuration; as a whole it is what "
                       "/v1/schema.json says.\"}"},
     {"Patch", "{\"oneOf\":[{\"type\":\"object\",\"description\":\"RFC 7396\"},"

@@ -159,11 +159,13 @@ put_upstreams(struct text *t)
     root = all.full ? NULL : json_loadb(all.at, all.n, 0, NULL);
     text_free(&all);
     text_literal(t, "\"upstreams\":{");
-    json_array_foreach (json_object_get(root, "upstreams"), i, u) {
+    json_array_foreach(json_object_get(root, "upstreams"), i, u)
+    {
         json_t *servers = json_object_get(u, "servers");
         json_int_t usable = 0, inflight = 0;
 
-        json_array_foreach (servers, j, s) {
+        json_array_foreach(servers, j, s)
+        {
             usable += json_is_true(json_object_get(s, "usable"));
             inflight += json_integer_value(json_object_get(s, "inflight"));
         }
@@ -315,11 +317,11 @@ events_get(struct api_call *c)
     fields_add(&c->x->response.fields, FIELD_CACHE_CONTROL, SLICE("no-store"));
 }
 
-const struct api_operation event_operations[] = {
+const struct api_operation operations_event[] = {
     {METHOD_GET, "/v1/events", API_READ, events_get,
      .summary = "What happens, as server-sent events: `tick` each second, `change`.",
      .type = "text/event-stream"},
     {0},
 };
 
-const struct api_schema event_schemas[] = {{0}};
+const struct api_schema schemas_event[] = {{0}};

@@ -171,7 +171,7 @@ upgrade_post(struct api_call *c)
         api_problem(c, 409, "conflict", "%s", why);
 }
 
-const struct api_operation process_operations[] = {
+const struct api_operation operations_process[] = {
     {METHOD_GET, "/v1", API_READ, process_get,
      .summary = "What this process is, what is wrong with it, and what can be asked.",
      .answer = "Process"},
@@ -195,7 +195,7 @@ const struct api_operation process_operations[] = {
     {0},
 };
 
-const struct api_schema process_schemas[] = {
+const struct api_schema schemas_process[] = {
     {"Any", "{\"type\":\"object\"}"},
     {"Process",
      "{\"type\":\"object\",\"required\":[\"version\",\"pid\",\"started\",\"uptime_s\",\"workers\","

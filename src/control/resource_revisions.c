@@ -29,10 +29,11 @@ revisions_get_all(struct api_call *c)
     json_t *all = json_array();
     size_t n = 0;
 
-    if (!api_number(c, "before", 0, INT64_MAX, &before) || !api_number(c, "most", MOST, MOST_MAX, &most))
+    if (!api_number(c, "before", 0, INT64_MAX, &before) ||
+        !api_number(c, "most", MOST, MOST_MAX, &most))
         return;
     arena_init(&arena, NULL, 0, MEMORY_MAX);
-    list = revisions_list((int64_t) before, most, &arena, &n);
+    list = revisions_list(configuration_source(), (int64_t) before, most, &arena, &n);
     for (size_t i = 0; list && i < n; i++)
         json_array_append_new(all, revision_json(&list[i]));
     arena_free(&arena);
@@ -143,7 +144,7 @@ one_before(void)
     size_t n = 0;
 
     arena_init(&arena, NULL, 0, MEMORY_MAX);
-    list = revisions_list(0, MOST_MAX, &arena, &n);
+    list = revisions_list(configuration_source(), 0, MOST_MAX, &arena, &n);
     for (size_t i = 0; list && i < n && !found; i++) {
         if (list[i].number == configuration_revision())
             current = &list[i];
@@ -186,7 +187,8 @@ audit_get(struct api_call *c)
     json_t *all = json_array();
     size_t n = 0;
 
-    if (!api_number(c, "before", 0, INT64_MAX, &before) || !api_number(c, "most", MOST, MOST_MAX, &most))
+    if (!api_number(c, "before", 0, INT64_MAX, &before) ||
+        !api_number(c, "most", MOST, MOST_MAX, &most))
         return;
     arena_init(&arena, NULL, 0, MEMORY_MAX);
     list = audit_list((int64_t) before, most, &arena, &n);
@@ -206,7 +208,7 @@ audit_get(struct api_call *c)
      {"most", "integer", "How many at most; 100 when absent."},                                   \
      {NULL}}
 
-const struct api_operation revision_operations[] = {
+const struct api_operation operations_revision[] = {
     {METHOD_GET, "/v1/revisions", API_READ, revisions_get_all,
      .summary = "Configurations that were served, the newest first.", .query = PAGE_QUERY,
      .answer = "Revisions"},
@@ -226,7 +228,7 @@ const struct api_operation revision_operations[] = {
     {0},
 };
 
-const struct api_schema revision_schemas[] = {
+const struct api_schema schemas_revision[] = {
     {"Revision",
      "{\"type\":\"object\",\"required\":[\"number\",\"at\",\"cause\",\"who\",\"hash\",\"current\"],"
      "\"properties\":{\"number\":{\"type\":\"integer\"},\"at\":{\"type\":\"integer\"},"

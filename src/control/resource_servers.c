@@ -32,7 +32,8 @@ member(json_t *list, const char *key, struct slice value)
     json_t *item;
     size_t i;
 
-    json_array_foreach (list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         const char *text = json_string_value(json_object_get(item, key));
 
         if (text && slice_eq(slice_str(text), value))
@@ -50,7 +51,8 @@ upstreams_get(struct api_call *c)
         api_answer_json(c, 200, all);
 }
 
-/* The upstream, or the server when the path names one.  NULL after answering; *all is the caller's. */
+/* The upstream, or the server when the path names one.  NULL after answering; *all is the
+ * caller's. */
 static json_t *
 find(struct api_call *c, json_t **all)
 {
@@ -145,7 +147,8 @@ only_known(struct api_call *c, json_t *body, const char *const *known)
         api_problem(c, 400, "bad_value", "the body is an object");
         return false;
     }
-    json_object_foreach (body, key, value) {
+    json_object_foreach(body, key, value)
+    {
         size_t i = 0;
 
         while (known[i] && strcmp(known[i], key) != 0)
@@ -269,7 +272,7 @@ server_delete(struct api_call *c)
         api_answer_empty(c, 204);
 }
 
-const struct api_operation server_operations[] = {
+const struct api_operation operations_server[] = {
     {METHOD_GET, "/v1/upstreams", API_READ, upstreams_get,
      .summary = "All upstreams, their servers, and how they are.", .answer = "Upstreams"},
     {METHOD_GET, "/v1/upstreams/{upstream}", API_READ, one_get, .summary = "One of them.",
@@ -292,7 +295,7 @@ const struct api_operation server_operations[] = {
     {0},
 };
 
-const struct api_schema server_schemas[] = {
+const struct api_schema schemas_server[] = {
     {"Server",
      "{\"type\":\"object\",\"required\":[\"address\",\"state\",\"usable\",\"weight\",\"inflight\","
      "\"connections\",\"exchanges\",\"failures\",\"why\"],\"properties\":{\"address\":{\"type\":"

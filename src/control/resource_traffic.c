@@ -348,7 +348,7 @@ trace_get(struct api_call *c)
 
 #define MOST_QUERY {"most", "integer", "How many at most; 200 when absent."}
 
-const struct api_operation traffic_operations[] = {
+const struct api_operation operations_traffic[] = {
     {METHOD_GET, "/v1/listeners", API_READ, listeners_get,
      .summary = "Where clients connect to, and how many do.", .answer = "Listeners"},
     {METHOD_GET, "/v1/routes", API_READ, routes_get,
@@ -382,7 +382,7 @@ const struct api_operation traffic_operations[] = {
     "{\"type\":\"object\",\"required\":[\"" plural "\"],\"properties\":{\"" plural                \
     "\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/" singular "\"}}}}"
 
-const struct api_schema traffic_schemas[] = {
+const struct api_schema schemas_traffic[] = {
     {"Listener", "{\"type\":\"object\",\"required\":[\"name\",\"address\",\"tls\",\"open\","
                  "\"connections\",\"requests\"]}"},
     {"Listeners", LIST_OF("listeners", "Listener")},

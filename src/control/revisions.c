@@ -32,7 +32,10 @@ say(bool wrong, const char *sentence)
 
 static const struct database_layout layout = {
     .application = 0x6d747264, /* "mtrd" */
-    .version = 1,
+    .version = 2,
+    .steps = (const char *const[]){"ALTER TABLE revision ADD COLUMN source TEXT NOT NULL"
+                                   " DEFAULT ''; CREATE INDEX revision_source ON"
+                                   " revision(source, number)"},
     .schema = "CREATE TABLE body(id INTEGER PRIMARY KEY, digest INTEGER NOT NULL,"
               " text TEXT NOT NULL);"
               "CREATE INDEX body_digest ON body(digest);"
@@ -40,7 +43,9 @@ static const struct database_layout layout = {
               " cause INTEGER NOT NULL, who TEXT NOT NULL, comment TEXT NOT NULL,"
               " patch INTEGER NOT NULL REFERENCES body(id),"
               " text INTEGER NOT NULL REFERENCES body(id),"
-              " origin INTEGER NOT NULL, hash INTEGER NOT NULL);"
+              " origin INTEGER NOT NULL, hash INTEGER NOT NULL,"
+              " source TEXT NOT NULL DEFAULT '');"
+              "CREATE INDEX revision_source ON revision(source, number);"
               "CREATE TABLE audit(number INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL,"
               " who TEXT NOT NULL, source TEXT NOT NULL, action TEXT NOT NULL,"
               " target TEXT NOT NULL, outcome TEXT NOT NULL);",
@@ -76,10 +81,20 @@ revisions_fault(void)
     return fault;
 }
 
+static void
+try_to_write(void *arg)
+{
+    *(bool *) arg = database_begin(&state_database) && !database_end(&state_database, false);
+}
+
 bool
 revisions_usable(void)
 {
-    return state_database.path[0] && !state_database.fault[0];
+    bool good = state_database.path[0] && !state_database.fault[0];
+
+    if (!good) /* it may be better by now */
+        database_work(&state_database, try_to_write, &good);
+    return good;
 }
 
 /* ------------------------------------------------------------------ adding */
@@ -115,8 +130,8 @@ insert(const struct revision *r, int64_t patch, int64_t text)
     struct database *d = &state_database;
     int64_t now_s = (int64_t) (clock_wall_us() / 1000000);
     sqlite3_stmt *s = database_prepare(
-        d, "INSERT INTO revision(number, at, cause, who, comment, patch, text, origin, hash)"
-           " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
+        d, "INSERT INTO revision(number, at, cause, who, comment, patch, text, origin, hash,"
+           " source) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
 
     if (!s)
         return false;
@@ -130,6 +145,7 @@ insert(const struct revision *r, int64_t patch, int64_t text)
     sqlite3_bind_int64(s, 7, text);
     sqlite3_bind_int64(s, 8, (int64_t) r->origin);
     sqlite3_bind_int64(s, 9, (int64_t) r->hash);
+    database_bind(s, 10, slice_first(r->source, WORDS_MAX));
     return database_finish(d, s);
 }
 
@@ -167,7 +183,7 @@ revisions_add(const struct revision *r)
 /* ------------------------------------------------------------------ reading */
 
 /* The columns before the texts. */
-#define COLUMNS "number, at, cause, who, comment, origin, hash"
+#define COLUMNS "number, at, cause, who, comment, origin, hash, source"
 
 static bool
 take_row(sqlite3_stmt *s, struct arena *arena, struct revision *out)
@@ -180,14 +196,16 @@ take_row(sqlite3_stmt *s, struct arena *arena, struct revision *out)
         .comment = database_text(s, 4, arena),
         .origin = (uint64_t) sqlite3_column_int64(s, 5),
         .hash = (uint64_t) sqlite3_column_int64(s, 6),
+        .source = database_text(s, 7, arena),
     };
     if (out->cause < 0 || out->cause > REVISION_REVERT)
         out->cause = REVISION_CHANGE;
-    return out->who.at && out->comment.at;
+    return out->who.at && out->comment.at && out->source.at;
 }
 
 struct getting {
-    int64_t          number; /* 0: the newest */
+    int64_t          number; /* 0: the newest of the source */
+    struct slice     source;
     struct revision *out;
     struct arena    *arena;
     bool             found;
@@ -201,24 +219,29 @@ get(void *arg)
     sqlite3_stmt *s = database_prepare(
         d, "SELECT " COLUMNS ", (SELECT b.text FROM body b WHERE b.id = r.patch),"
            " (SELECT b.text FROM body b WHERE b.id = r.text)"
-           " FROM revision r WHERE ?1 = 0 OR number = ?1 ORDER BY number DESC LIMIT 1");
+           " FROM revision r WHERE CASE ?1 WHEN 0 THEN source = ?2 ELSE number = ?1 END"
+           " ORDER BY number DESC LIMIT 1");
 
     if (!s)
         return;
     sqlite3_bind_int64(s, 1, g->number);
+    database_bind(s, 2, g->source);
     if (database_row(d, s)) {
         g->found = take_row(s, g->arena, g->out);
-        g->out->patch = database_text(s, 7, g->arena);
-        g->out->text = database_text(s, 8, g->arena);
+        g->out->patch = database_text(s, 8, g->arena);
+        g->out->text = database_text(s, 9, g->arena);
         g->found &= g->out->patch.at && g->out->text.at;
     }
     sqlite3_finalize(s);
 }
 
 bool
-revisions_current(struct revision *out, struct arena *arena)
+revisions_current(struct slice source, struct revision *out, struct arena *arena)
 {
-    return revisions_get(0, out, arena);
+    struct getting g = {.source = source, .out = out, .arena = arena};
+
+    database_work(&state_database, get, &g);
+    return g.found;
 }
 
 bool
@@ -226,11 +249,13 @@ revisions_get(int64_t number, struct revision *out, struct arena *arena)
 {
     struct getting g = {.number = number, .out = out, .arena = arena};
 
-    database_work(&state_database, get, &g);
+    if (number > 0)
+        database_work(&state_database, get, &g);
     return g.found;
 }
 
 struct listing {
+    struct slice     source;
     int64_t          before;
     size_t           most, n;
     struct arena    *arena;
@@ -243,22 +268,23 @@ list(void *arg)
     struct listing *l = arg;
     struct database *d = &state_database;
     sqlite3_stmt *s = database_prepare(d, "SELECT " COLUMNS " FROM revision"
-                                          " WHERE ?1 = 0 OR number < ?1"
+                                          " WHERE source = ?3 AND (?1 = 0 OR number < ?1)"
                                           " ORDER BY number DESC LIMIT ?2");
 
     if (!s)
         return;
     sqlite3_bind_int64(s, 1, l->before);
     sqlite3_bind_int64(s, 2, (int64_t) l->most);
+    database_bind(s, 3, l->source);
     while (l->n < l->most && database_row(d, s) && take_row(s, l->arena, &l->list[l->n]))
         l->n++;
     sqlite3_finalize(s);
 }
 
 struct revision *
-revisions_list(int64_t before, size_t most, struct arena *arena, size_t *n)
+revisions_list(struct slice source, int64_t before, size_t most, struct arena *arena, size_t *n)
 {
-    struct listing l = {.before = before, .arena = arena};
+    struct listing l = {.source = source, .before = before, .arena = arena};
 
     l.most = most < STATE_LIST_MAX ? most : STATE_LIST_MAX;
     l.list = arena_calloc(arena, l.most + 1, sizeof(*l.list));
@@ -270,19 +296,28 @@ revisions_list(int64_t before, size_t most, struct arena *arena, size_t *n)
 
 /* ------------------------------------------------------------------ forgetting */
 
+struct trimming {
+    struct slice source;
+    int64_t      keep;
+};
+
 static void
 trim(void *arg)
 {
+    const struct trimming *t = arg;
     struct database *d = &state_database;
     sqlite3_stmt *s;
     bool good;
 
     if (!database_begin(d))
         return;
-    s = database_prepare(d, "DELETE FROM revision WHERE number <= (SELECT number FROM revision"
+    s = database_prepare(d, "DELETE FROM revision WHERE source = ?2 AND number <="
+                            " (SELECT number FROM revision WHERE source = ?2"
                             " ORDER BY number DESC LIMIT 1 OFFSET ?1)");
-    if (s)
-        sqlite3_bind_int64(s, 1, *(const int64_t *) arg);
+    if (s) {
+        sqlite3_bind_int64(s, 1, t->keep);
+        database_bind(s, 2, t->source);
+    }
     good = database_finish(d, s);
     if (good && sqlite3_changes(d->handle) > 0)
         good = database_do(d, "DELETE FROM body WHERE id NOT IN"
@@ -291,9 +326,9 @@ trim(void *arg)
 }
 
 void
-revisions_trim(size_t keep)
+revisions_trim(struct slice source, size_t keep)
 {
-    int64_t rest = keep > 0 ? (int64_t) keep : 1; /* the one in force stays */
+    struct trimming t = {source, keep > 0 ? (int64_t) keep : 1}; /* the one in force stays */
 
-    database_work(&state_database, trim, &rest);
+    database_work(&state_database, trim, &t);
 }

@@ -32,6 +32,8 @@ struct revision {
     int64_t      number;  /* 1 and up; 0: to be given */
     int64_t      at_s;    /* since 1970; 0: now */
     int          cause;   /* enum revision_cause */
+    struct slice source;  /* which configuration: the path of its main file; several processes may
+                           * share a folder */
     struct slice who;     /* name of the token, "socket:0", "signal" */
     struct slice comment; /* of whoever changed it; may be empty */
     struct slice patch;   /* over the files; "[]" when there is none */
@@ -47,19 +49,21 @@ void revisions_close(void);
 /* What is wrong with the store, one sentence; absent: nothing.  That a damaged one was moved aside
  * is told until the end, though the new one works: revisions_usable(). */
 struct slice revisions_fault(void);
-/* The last that was asked of the store succeeded. */
+/* A revision could be kept now. */
 bool revisions_usable(void);
 
 /* Keeps one; its number, or 0 after noting the fault. */
 int64_t revisions_add(const struct revision *r);
-/* The one in force when the process ended last, or was set by revisions_add(): its patch is what
+/* The one of that source in force when the process ended last, or was set by revisions_add(): its patch is what
  * belongs over the files.  False: none. */
-bool revisions_current(struct revision *out, struct arena *arena);
+bool revisions_current(struct slice source, struct revision *out, struct arena *arena);
+/* Of any source. */
 bool revisions_get(int64_t number, struct revision *out, struct arena *arena);
 /* Without texts, the newest first, 1,000 at most; before: 0, or a number.  In the arena. */
-struct revision *revisions_list(int64_t before, size_t most, struct arena *arena, size_t *n);
-/* All but the newest so many go. */
-void revisions_trim(size_t keep);
+struct revision *revisions_list(struct slice source, int64_t before, size_t most,
+                                struct arena *arena, size_t *n);
+/* All of that source but the newest so many go. */
+void revisions_trim(struct slice source, size_t keep);
 
 /* ------------------------------------------------------------------ who did what */
 

@@ -11,12 +11,12 @@ TEST(what_was_kept_is_there_after_a_restart)
 
     state_begin();
     EXPECT(revisions_open(state_folder));
-    EXPECT(!revisions_current(&r, &state_arena));
+    EXPECT(!revisions_current(STATE_SOURCE, &r, &state_arena));
     for (int i = 1; i <= 3; i++)
         EXPECT_EQ(state_add(i), i);
     revisions_close();
     EXPECT(revisions_open(state_folder));
-    EXPECT(revisions_current(&r, &state_arena));
+    EXPECT(revisions_current(STATE_SOURCE, &r, &state_arena));
     EXPECT_EQ(r.number, 3);
     EXPECT_EQ(r.at_s, 1003);
     EXPECT_EQ(r.cause, REVISION_CHANGE);
@@ -57,13 +57,13 @@ TEST(lists_go_from_the_newest_in_pages)
     EXPECT(revisions_open(state_folder));
     for (int i = 1; i <= 10; i++)
         EXPECT_EQ(state_add(i), i);
-    list = revisions_list(0, 4, &state_arena, &n);
+    list = revisions_list(STATE_SOURCE, 0, 4, &state_arena, &n);
     EXPECT_EQ(n, 4);
     EXPECT_EQ(list[0].number, 10);
     EXPECT_EQ(list[3].number, 7);
     EXPECT_STR(list[3].who, "ci");
     EXPECT(!slice_is_present(list[3].text));
-    list = revisions_list(3, 100, &state_arena, &n);
+    list = revisions_list(STATE_SOURCE, 3, 100, &state_arena, &n);
     EXPECT_EQ(n, 2);
     EXPECT_EQ(list[0].number, 2);
     state_end();
@@ -78,13 +78,13 @@ TEST(old_ones_go_and_numbers_are_never_given_twice)
     EXPECT(revisions_open(state_folder));
     for (int i = 1; i <= 10; i++)
         EXPECT_EQ(state_add(i), i);
-    revisions_trim(3);
-    (void) revisions_list(0, 100, &state_arena, &n);
+    revisions_trim(STATE_SOURCE, 3);
+    (void) revisions_list(STATE_SOURCE, 0, 100, &state_arena, &n);
     EXPECT_EQ(n, 3);
     EXPECT(!revisions_get(7, &r, &state_arena));
     EXPECT(revisions_get(8, &r, &state_arena));
     EXPECT_STR(r.text, "routes: 8\n");
-    revisions_trim(0); /* the one in force stays */
+    revisions_trim(STATE_SOURCE, 0); /* the one in force stays */
     EXPECT_EQ(state_current(), 10);
     EXPECT_EQ(state_add(11), 11);
     state_end();
@@ -112,6 +112,30 @@ TEST(the_same_text_is_kept_once)
     state_end();
 }
 
+TEST(two_configurations_share_a_folder)
+{
+    struct revision r = {.cause = REVISION_START, .source = SLICE("/etc/other.yaml")};
+    struct slice other = r.source;
+    size_t n;
+
+    state_begin();
+    EXPECT(revisions_open(state_folder));
+    EXPECT_EQ(state_add(1), 1);
+    EXPECT_EQ(revisions_add(&r), 2);
+    EXPECT_EQ(state_add(3), 3);
+    EXPECT_EQ(state_current(), 3);
+    EXPECT(revisions_current(other, &r, &state_arena));
+    EXPECT_EQ(r.number, 2);
+    EXPECT_STR(r.source, "/etc/other.yaml");
+    (void) revisions_list(STATE_SOURCE, 0, 10, &state_arena, &n);
+    EXPECT_EQ(n, 2);
+    revisions_trim(STATE_SOURCE, 1);
+    EXPECT(revisions_get(2, &r, &state_arena));
+    EXPECT(!revisions_get(1, &r, &state_arena));
+    EXPECT(!revisions_current(SLICE("/etc/third.yaml"), &r, &state_arena));
+    state_end();
+}
+
 TEST(without_a_folder_nothing_is_kept_and_that_is_said)
 {
     struct revision r;
@@ -119,7 +143,7 @@ TEST(without_a_folder_nothing_is_kept_and_that_is_said)
     state_begin();
     EXPECT(!revisions_open(NULL));
     EXPECT_EQ(state_add(1), 0);
-    EXPECT(!revisions_current(&r, &state_arena));
+    EXPECT(!revisions_current(STATE_SOURCE, &r, &state_arena));
     EXPECT(!revisions_usable());
     EXPECT(slice_search(revisions_fault(), SLICE("no state directory")) != SLICE_NOT_FOUND);
     state_end();

@@ -111,9 +111,26 @@ TEST(a_newer_format_is_left_alone)
     EXPECT(is_said("another version of maitred (its format is 99"));
     EXPECT_EQ(state_count("revisions.db.corrupt-"), 0);
     revisions_close();
-    with_sqlite("PRAGMA user_version = 1");
+    with_sqlite("PRAGMA user_version = 2");
     EXPECT(revisions_open(state_folder));
     EXPECT_EQ(state_current(), 1);
+    state_end();
+}
+
+TEST(an_older_format_becomes_ours)
+{
+    struct revision r;
+
+    state_begin();
+    furnish(3);
+    with_sqlite("DROP INDEX revision_source; ALTER TABLE revision DROP COLUMN source;"
+                "PRAGMA user_version = 1");
+    EXPECT(revisions_open(state_folder));
+    EXPECT_EQ(state_add(4), 4);
+    EXPECT_EQ(state_current(), 4);
+    EXPECT(revisions_get(3, &r, &state_arena));
+    EXPECT_STR(r.text, "routes: 3\n");
+    EXPECT_STR(r.source, "");
     state_end();
 }
 

@@ -19,7 +19,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* What the admin edge serves: one route to control_terminal, and the listeners of a configuration. */
+/* What the admin edge serves: one route to control_terminal, and the listeners of a
+ * configuration. */
 struct admin_snapshot {
     struct snapshot       snapshot;
     struct route          route;
@@ -256,10 +257,15 @@ control_retire(void)
 }
 
 void
+control_flush(void)
+{
+    otlp_stop();
+}
+
+void
 control_stop(void)
 {
     control_retire();
-    otlp_follow(NULL);
     if (room.edge) {
         edge_drain(room.edge);
         edge_cut(room.edge);

@@ -7,7 +7,9 @@
  *
  *     control_restore()  once, before serving: what the API had changed over the files
  *     control_follow()   on every configuration that is served, the first too
- *     control_retire()   another process serves from now on;  control_stop(): the end
+ *     control_retire()   another process serves from now on
+ *     control_flush()    the last exchanges are over, the workers still there
+ *     control_stop()     the end
  *
  * Threads  control thread, on fibers; all of it may wait.
  */
@@ -26,6 +28,7 @@ void control_follow(const struct app *a);
  * reporting: nothing has changed. */
 bool control_reload(struct slice who, struct config_report *report);
 void control_retire(void);
+void control_flush(void);
 void control_stop(void);
 
 /* ------------------------------------------------------------------ within the room */

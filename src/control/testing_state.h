@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define STATE_SOURCE SLICE("/etc/site.yaml")
+
 static char state_folder[64];
 static struct arena state_arena;
 
@@ -71,7 +73,8 @@ static inline int64_t
 state_add(int number)
 {
     char patch[64], text[64];
-    struct revision r = {.at_s = 1000 + number, .cause = REVISION_CHANGE, .who = SLICE("ci")};
+    struct revision r = {.at_s = 1000 + number, .cause = REVISION_CHANGE, .who = SLICE("ci"),
+                         .source = STATE_SOURCE};
 
     r.patch = slice_of(patch, (size_t) snprintf(patch, sizeof(patch), "[%d]\n", number));
     r.text = slice_of(text, (size_t) snprintf(text, sizeof(text), "routes: %d\n", number));
@@ -85,7 +88,7 @@ state_current(void)
 {
     struct revision r;
 
-    return revisions_current(&r, &state_arena) ? r.number : 0;
+    return revisions_current(STATE_SOURCE, &r, &state_arena) ? r.number : 0;
 }
 
 /* run() in a process of its own, as nobody if we are root; its exit status. */

@@ -8,10 +8,13 @@
 
 enum { LOOKS = 128, ROUTES_MAX = GUARD_CONDITIONS_MAX };
 
-static struct {
+struct ring {
     struct traffic_look looks[LOOKS];
     size_t              n; /* so far */
-} ring;
+    uint64_t            began_us;
+};
+
+static struct ring ring;
 
 const struct traffic_look *
 traffic_look(void)
@@ -21,21 +24,28 @@ traffic_look(void)
     if (!account_look((struct slice){NULL, 0}, &l->sample))
         memset(&l->sample, 0, sizeof(l->sample));
     l->at_us = clock_monotonic_us();
-    ring.n++;
+    if (!ring.n++)
+        ring.began_us = l->at_us;
     return l;
+}
+
+/* The latest that was there at that time, or the oldest there is. */
+static const struct traffic_look *
+look_at(const struct ring *r, uint64_t then_us)
+{
+    static const struct traffic_look none;
+    size_t first = r->n > LOOKS ? r->n - LOOKS : 0;
+
+    for (size_t i = r->n; i > first; i--)
+        if (r->looks[(i - 1) % LOOKS].at_us <= then_us)
+            return &r->looks[(i - 1) % LOOKS];
+    return r->n ? &r->looks[first % LOOKS] : &none;
 }
 
 const struct traffic_look *
 traffic_ago(uint64_t ago_us)
 {
-    static const struct traffic_look none;
-    uint64_t then_us = clock_monotonic_us() - ago_us;
-    size_t first = ring.n > LOOKS ? ring.n - LOOKS : 0;
-
-    for (size_t i = ring.n; i > first; i--)
-        if (ring.looks[(i - 1) % LOOKS].at_us <= then_us)
-            return &ring.looks[(i - 1) % LOOKS];
-    return ring.n ? &ring.looks[first % LOOKS] : &none;
+    return look_at(&ring, clock_monotonic_us() - ago_us);
 }
 
 /* ------------------------------------------------------------------ for guards */
@@ -46,6 +56,7 @@ struct route_start {
 };
 
 struct guard_samples {
+    struct ring         before; /* the looks of a trial would overwrite it */
     struct traffic_look start;
     struct route_start  routes[ROUTES_MAX]; /* those that were asked for */
     size_t              n;
@@ -56,8 +67,10 @@ guard_samples_new(void)
 {
     struct guard_samples *g = calloc(1, sizeof(*g));
 
-    if (g)
+    if (g) {
         g->start = *traffic_look();
+        g->before = ring;
+    }
     return g;
 }
 
@@ -110,10 +123,13 @@ read_route(struct guard_samples *g, struct slice route, bool before, struct guar
 
     if (!start || !account_look(route, &now))
         return false;
-    if (before)
+    if (before) {
+        /* All there ever was: looks at single routes are not kept. */
         between(NULL, &start->at, out);
-    else
+        out->took_us = g->start.at_us - ring.began_us;
+    } else {
         between(&start->at, &now, out);
+    }
     return true;
 }
 
@@ -127,7 +143,7 @@ guard_samples_read(void *arg, struct slice route, bool before, struct guard_samp
     if (route.n)
         return read_route(g, route, before, out);
     if (before) {
-        const struct traffic_look *first = traffic_ago(2 * took_us);
+        const struct traffic_look *first = look_at(&g->before, g->start.at_us - took_us);
 
         between(&first->sample, &g->start.sample, out);
         out->took_us = g->start.at_us - first->at_us;

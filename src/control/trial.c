@@ -2,8 +2,8 @@
 /*
  * control/trial.c - guards: reading them, and judging what was counted by them.
  *
- * Buckets of histograms are up to a quarter of their value wide, and a neighbour's middle would look
- * like "+20%" when next to nothing has changed.  So percentiles are interpolated within their
+ * Buckets of histograms are up to a quarter of their value wide, and a neighbour's middle would
+ * look like "+20%" when next to nothing has changed.  So percentiles are interpolated within their
  * bucket, and a rise of one counts only when it is out of the question that both values lay at the
  * near ends of their buckets, or when the mean, which is exact, has risen by at least half of what
  * is allowed.

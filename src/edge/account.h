@@ -37,7 +37,11 @@ enum account_listener {
     ACCOUNT_LISTENER_HANDSHAKES, /* by enum account_handshake */
     ACCOUNT_LISTENER_METRICS
 };
-enum account_handshake { ACCOUNT_HANDSHAKE_FULL, ACCOUNT_HANDSHAKE_RESUMED, ACCOUNT_HANDSHAKE_FAILED };
+enum account_handshake {
+    ACCOUNT_HANDSHAKE_FULL,
+    ACCOUNT_HANDSHAKE_RESUMED,
+    ACCOUNT_HANDSHAKE_FAILED
+};
 extern const struct metric_table account_listeners;
 
 /* Its routes and listeners are counted from now on, and its certificates told; counted: `metrics`

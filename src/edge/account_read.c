@@ -76,6 +76,8 @@ add(struct account_sample *s, const struct metrics *m)
 {
     struct histogram h;
 
+    if (metrics_is_silent(m))
+        return;
     for (unsigned i = 0; i < ACCOUNT_STATUSES; i++) {
         uint64_t n = read_one(m, ACCOUNT_ROUTE_REQUESTS, i);
 
@@ -149,6 +151,8 @@ tell_workers(struct exposition *e, const struct worker_metric *m)
         char number[20];
         struct slice labels[] = {SLICE("worker"), slice_of(number, text_format_u64(number, i))};
 
+        if (i == METRICS_WORKERS - 1)
+            labels[1] = SLICE("control"); /* the admin API's */
         if (value)
             exposition_sample(e, m->name, labels, 1,
                               (double) atomic_load_explicit(value, memory_order_relaxed));

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "exchange/route.h"
+#include "exchange/trace.h"
 #include "runtime/loop.h"
 
 #include <stdlib.h>
@@ -116,8 +117,10 @@ exchange_child(const struct exchange *x, const struct middleware_keeper *keeper)
     c->keeper = *keeper;
     keeper->hold(keeper->snapshot);
     arena_init(&c->x.arena, NULL, 0, ARENA_MAX);
-    if (copy_exchange(c, x))
+    if (copy_exchange(c, x)) {
+        exchange_trace_child(&c->x, x);
         return &c->x;
+    }
     exchange_child_end(&c->x);
     return NULL;
 }
@@ -274,6 +277,7 @@ exchange_child_end(struct exchange *x)
     struct child *c = container_of(x, struct child, x);
     struct middleware_keeper keeper = c->keeper;
 
+    exchange_trace_end(x);
     exchange_drop_response(x);
     body_close(take(&x->request.body));
     arena_free(&x->arena);

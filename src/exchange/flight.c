@@ -86,14 +86,26 @@ id_of(const struct exchange *x)
     return (x->serial << 7 | loop_self()->number) & ((UINT64_C(1) << 53) - 1);
 }
 
+/* Whole characters; what is not UTF-8 becomes a question mark. */
 static void
 cut_text(char *out, size_t room, struct slice s)
 {
-    size_t n = s.n < room ? s.n : room - 1;
+    size_t at = 0;
 
-    if (n)
-        memcpy(out, s.at, n);
-    out[n] = '\0';
+    while (s.n) {
+        size_t n = (unsigned char) s.at[0] < 0x80 ? 1 : text_utf8_length(s);
+
+        if (at + (n ? n : 1) >= room)
+            break;
+        if (n)
+            memcpy(out + at, s.at, n);
+        else
+            out[at] = '?';
+        n = n ? n : 1;
+        at += n;
+        s = slice_from(s, n);
+    }
+    out[at] = '\0';
 }
 
 static void

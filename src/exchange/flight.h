@@ -23,7 +23,7 @@ void flight_visit(bool (*visit)(void *arg, struct exchange *x), void *arg);
 /* "middleware cache", "waiting for the server", "sending", ... */
 void flight_state(const struct exchange *x, struct text *out);
 
-/* What is told of one; texts are cut, and end in a zero byte. */
+/* What is told of one; texts are UTF-8, cut, and end in a zero byte. */
 struct flight {
     uint64_t id;       /* unique in the process, below 2^53 */
     char     request_id[40], trace_id[33], method[16], host[64], target[200], client[48], route[64],

@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 
-enum { SPAN_SERVER = 2, SPAN_CLIENT = 3, STATUS_ERROR = 2 };
+enum { SPAN_INTERNAL = 1, SPAN_SERVER = 2, SPAN_CLIENT = 3, STATUS_ERROR = 2 };
 
 /* Members of an object or list: a comma in front of each but the first. */
 struct series {
@@ -180,7 +180,7 @@ put_root(const struct trace *t, struct series *spans)
         text_byte(out, ' ');
         text_json(out, t->route);
     }
-    text_printf(out, "\",\"kind\":%d,", SPAN_SERVER);
+    text_printf(out, "\",\"kind\":%d,", t->is_child ? SPAN_INTERNAL : SPAN_SERVER);
     put_time(out, "startTimeUnixNano", t, t->began_us);
     text_byte(out, ',');
     put_time(out, "endTimeUnixNano", t, t->ended_us);

@@ -99,12 +99,22 @@ TEST(errors_are_said_and_a_root_has_no_parent)
     events[1].status = 200;
     EXPECT(slice_search(text, SLICE("\"spanId\":\"0102030405060708\",\"name\":\"GET shop\"")) !=
            SLICE_NOT_FOUND);
+    EXPECT(slice_search(text, SLICE("\"name\":\"GET shop\",\"kind\":2,")) != SLICE_NOT_FOUND);
     EXPECT(slice_search(text, SLICE("\"status\":{\"code\":2,\"message\":\"connect_refused\"}")) !=
            SLICE_NOT_FOUND);
     EXPECT(slice_search(text, SLICE("\"status\":{\"code\":2,\"message\":\"10.0.0.1:80")) !=
            SLICE_NOT_FOUND);
     EXPECT(slice_search(text, SLICE("{\"key\":\"maitred.reason\",\"value\":{\"stringValue\":"
                                     "\"connect_refused\"}}")) != SLICE_NOT_FOUND);
+}
+
+TEST(an_exchange_of_our_own_is_internal)
+{
+    struct trace child = trace;
+
+    child.is_child = true;
+    EXPECT(slice_search(written(&child), SLICE("\"name\":\"GET shop\",\"kind\":1,")) !=
+           SLICE_NOT_FOUND);
 }
 
 TEST(what_the_client_sends_stays_inside_its_string)

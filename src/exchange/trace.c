@@ -126,6 +126,16 @@ tell(struct exchange *x, const uint8_t span[TRACE_SPAN_BYTES])
 }
 
 static void
+begin_telling(struct exchange *x)
+{
+    struct trace *t = x->trace;
+
+    trace_context_hex(t->id_text, t->id, sizeof(t->id));
+    x->trace_id = slice_of(t->id_text, sizeof(t->id_text));
+    tell(x, t->span);
+}
+
+static void
 make_ids(struct exchange *x, const struct trace_context *parent)
 {
     struct trace *t = x->trace;
@@ -137,12 +147,10 @@ make_ids(struct exchange *x, const struct trace_context *parent)
         throw_id(t->id, sizeof(t->id));
     }
     throw_id(t->span, sizeof(t->span));
-    trace_context_hex(t->id_text, t->id, sizeof(t->id));
-    x->trace_id = slice_of(t->id_text, sizeof(t->id_text));
     /* A state belongs to its parent, and goes on only if it can be read (3.2.2.5, 3.3.1). */
     if (t->propagate && (!parent || !trace_context_state_is_good(&x->request.fields)))
         (void) fields_remove_named(&x->request.fields, SLICE("tracestate"));
-    tell(x, t->span);
+    begin_telling(x);
 }
 
 void
@@ -168,6 +176,28 @@ exchange_trace_begin(struct exchange *x, const struct tracing_config *tracing)
                   SLICE_ARG(x->request.method_token), SLICE_ARG(x->request.target.raw),
                   SLICE_ARG(x->request.host), SLICE_ARG(x->client_ip),
                   SLICE_ARG(x->client->listener));
+}
+
+void
+exchange_trace_child(struct exchange *c, const struct exchange *from)
+{
+    const struct trace *parent = from->trace;
+    struct trace *t = parent ? trace_new() : NULL;
+
+    if (!t)
+        return;
+    c->trace = t;
+    t->is_child = true;
+    t->sampled = parent->sampled;
+    t->propagate = parent->propagate;
+    t->keep = parent->keep;
+    t->queue = parent->queue;
+    t->began_us = clock_monotonic_us();
+    t->began_wall_us = (int64_t) clock_wall_us();
+    memcpy(t->id, parent->id, sizeof(t->id));
+    memcpy(t->parent, parent->span, sizeof(t->parent));
+    throw_id(t->span, sizeof(t->span));
+    begin_telling(c);
 }
 
 /* ------------------------------------------------------------------ the whole, for readers */
@@ -225,6 +255,7 @@ trace_copy(const struct exchange *x)
     memcpy(t->span, from->span, sizeof(t->span));
     memcpy(t->parent, from->parent, sizeof(t->parent));
     t->sampled = from->sampled;
+    t->is_child = from->is_child;
     t->began_us = from->began_us;
     t->began_wall_us = from->began_wall_us;
     t->lost = from->lost;

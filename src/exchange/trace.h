@@ -74,6 +74,7 @@ struct trace {
     char     id_text[2 * TRACE_ID_BYTES];
     bool     sampled;     /* is to be exported, and says so to servers */
     bool     propagate;
+    bool     is_child;    /* of an exchange of our own: a fragment, a refresh, a copy */
     struct slice request_id, method, scheme, target, host, client, route, upstream, server, reason,
         state;            /* filled in at the end */
     unsigned version, status;
@@ -93,6 +94,9 @@ struct trace {
 /* Decides whether this exchange is traced; reads `traceparent`, and makes the ids that go on to the
  * server.  Its request is complete.  tracing may be NULL: never. */
 void exchange_trace_begin(struct exchange *x, const struct tracing_config *tracing);
+/* An exchange of our own that was made from one that is traced has a trace of its own, in which
+ * that one's span is the parent: it may live longer. */
+void exchange_trace_child(struct exchange *c, const struct exchange *from);
 /* The exchange is over: the trace goes into the ring.  Nothing happens without one. */
 void exchange_trace_end(struct exchange *x);
 /* The chain of a traced exchange, `n` members that tell what they do; NULL: no memory. */
@@ -146,7 +150,8 @@ struct trace_query {
  * the control thread; waits. */
 void trace_each(const struct trace_query *query, void (*visit)(void *arg, struct trace *t),
                 void *arg);
-/* By request id or trace id, finished or in flight; a reference.  NULL: none.  Waits. */
+/* By request id or trace id, finished or in flight; of several (exchanges of our own have those of
+ * the one that they were made for) the first that began.  A reference; NULL: none.  Waits. */
 struct trace *trace_find(struct slice id);
 
 /* The finished ones that wait to be exported, of all workers: references in a malloc'd array, *n of

@@ -228,8 +228,8 @@ trace_find(struct slice id)
     if (id.n == 0)
         return NULL;
     reap_all(&h);
-    found = h.n ? h.at[0] : NULL;
-    for (size_t i = 1; i < h.n; i++)
+    found = h.n ? h.at[h.n - 1] : NULL;
+    for (size_t i = 0; i + 1 < h.n; i++)
         trace_release(h.at[i]);
     free(h.at);
     return found;

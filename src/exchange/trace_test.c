@@ -2,6 +2,7 @@
 /* Traces: who is traced, what a chain of middleware leaves in one, how they are kept and found. */
 #include "base/check.h"
 #include "base/test.h"
+#include "exchange/child.h"
 #include "exchange/flight.h"
 #include "exchange/route.h"
 #include "exchange/testing.h"
@@ -312,8 +313,6 @@ TEST(what_does_not_fit_is_counted)
     end_with(read_large);
 }
 
-/* ------------------------------------------------------------------ kept and found */
-
 static unsigned visited;
 static uint64_t last_us;
 
@@ -334,6 +333,48 @@ how_many(const struct trace_query *q)
     trace_each(q, count, NULL);
     return visited;
 }
+
+/* ------------------------------------------------------------------ children */
+
+static void
+hold(void *snapshot)
+{
+    (void) snapshot;
+}
+
+static void
+read_family(void)
+{
+    static const struct middleware_keeper keeper = {hold, hold, NULL};
+    static const struct middleware chain[] = {{&testing_terminal, NULL}};
+    struct exchange *x = request(PARENT("01")), *child;
+    struct trace *t;
+
+    exchange_trace_begin(x, &all);
+    CHECK(x->trace != NULL);
+    child = exchange_child(x, &keeper);
+    CHECK(child && child->trace && child->trace != x->trace);
+    EXPECT(memcmp(child->trace->id, x->trace->id, sizeof(x->trace->id)) == 0);
+    EXPECT(memcmp(child->trace->parent, x->trace->span, sizeof(x->trace->span)) == 0);
+    EXPECT(memcmp(child->trace->span, x->trace->span, sizeof(x->trace->span)) != 0);
+    x->response.status = 200;
+    finish(x); /* the child lives longer */
+    run(child, chain, countof(chain));
+    exchange_child_end(child);
+    EXPECT_EQ(how_many(&(struct trace_query){0}), 2);
+    t = trace_find(SLICE(ID));
+    CHECK(t != NULL);
+    EXPECT(!t->is_child);
+    trace_release(t);
+}
+
+TEST(exchanges_of_our_own_are_in_the_same_trace)
+{
+    begin();
+    end_with(read_family);
+}
+
+/* ------------------------------------------------------------------ kept and found */
 
 static void
 leave_some(unsigned n, const struct tracing_config *tracing)
@@ -406,6 +447,32 @@ TEST(the_queue_for_the_exporter_is_bounded)
 /* ------------------------------------------------------------------ in flight */
 
 static struct exchange *flyer;
+
+static void
+read_odd_texts(void)
+{
+    static char long_text[400];
+    struct flight f;
+
+    for (size_t i = 0; i + 2 < sizeof(long_text); i += 2)
+        memcpy(long_text + i, "\xc3\xa9", 2);
+    flight_enter(flyer);
+    flyer->request_id = SLICE("odd");
+    flyer->request.target.raw = slice_of(long_text, sizeof(long_text) - 2);
+    flyer->request.host = SLICE("a\xff" "b");
+    EXPECT(flight_find(0, SLICE("odd"), &f));
+    EXPECT_EQ(strlen(f.target), 198); /* of 199 bytes, but no half characters */
+    EXPECT(strcmp(f.host, "a?b") == 0);
+    flight_leave(flyer);
+}
+
+TEST(what_is_told_of_a_flight_is_text)
+{
+    begin();
+    flyer = request(NULL);
+    end_with(read_odd_texts);
+    testing_exchange_free(flyer);
+}
 
 static void
 read_flights(void)

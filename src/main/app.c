@@ -2,10 +2,12 @@
 /* main/app.c - from a file to a snapshot that can be served. */
 #include "main/app.h"
 
+#include "control/admin.h"
 #include "edge/account.h"
 #include "main/builtin.h"
 #include "main/certificates.h"
 #include "main/figures.h"
+#include "main/folder.h"
 #include "middleware/cache/stores.h"
 #include "runtime/fiber.h"
 
@@ -233,6 +235,8 @@ app_open_logs(struct app *a, struct config_report *report)
         if (!access_log_open(&log[i], report, a->snapshot.config))
             return false;
     certificates_prepare(a);
+    if (a->settings->admin)
+        folder_prepare(a, a->settings->admin->state, "admin");
     return true;
 }
 

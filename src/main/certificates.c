@@ -3,50 +3,16 @@
 #include "main/certificates.h"
 
 #include "acme/stapling.h"
+#include "main/folder.h"
 #include "observe/log.h"
 #include "tls/ocsp.h"
 
-#include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static const struct app *followed;
 
 /* ------------------------------------------------------------------ the state folder */
-
-/* Who the worker process becomes; 0: it stays who it is. */
-static uid_t
-future_user(const struct app *a, gid_t *group)
-{
-    char name[64];
-    const struct passwd *who;
-
-    snprintf(name, sizeof(name), "%.*s", SLICE_ARG(a->settings->process.user));
-    who = geteuid() == 0 ? getpwnam(name) : NULL;
-    *group = who ? who->pw_gid : 0;
-    return who ? who->pw_uid : 0;
-}
-
-/* One that is there is left as it is: somebody has decided whose it is. */
-static void
-make_folder(const struct app *a, struct slice path)
-{
-    gid_t group;
-    uid_t user = future_user(a, &group);
-
-    if (mkdir(path.at, 0700) != 0) {
-        if (errno != EEXIST)
-            log_warning("certificates: cannot make the folder `%.*s`: %s", SLICE_ARG(path),
-                        strerror(errno));
-        return;
-    }
-    if (user && chown(path.at, user, group) != 0)
-        log_warning("certificates: cannot hand over the folder `%.*s`: %s", SLICE_ARG(path),
-                    strerror(errno));
-}
 
 /* There may be OCSP responses to keep. */
 static bool
@@ -68,9 +34,9 @@ certificates_prepare(const struct app *a)
 
     for (size_t i = 0; i < a->snapshot.listeners.n; i++) {
         if (l[i].tls && l[i].tls->acme)
-            make_folder(a, l[i].tls->acme->state);
+            folder_prepare(a, l[i].tls->acme->state, "certificates");
         if (l[i].tls && has_responses(l[i].tls))
-            make_folder(a, l[i].tls->state);
+            folder_prepare(a, l[i].tls->state, "certificates");
     }
 }
 

@@ -64,6 +64,10 @@ static const char bash_begin[] =
     "# bash completion for maitred: source <(maitred completion bash)\n"
     "_maitred_words() { COMPREPLY=($(compgen -W \"$1\" -- \"${COMP_WORDS[COMP_CWORD]}\")); }\n"
     "_maitred_files() { COMPREPLY=($(compgen -f -- \"${COMP_WORDS[COMP_CWORD]}\")); }\n"
+    "_maitred_first() {\n"
+    "  if [[ -z $1 || ${COMP_WORDS[COMP_CWORD]} == -* ]]; then _maitred_words \"$2\"\n"
+    "  else _maitred_words \"$1\"; fi\n"
+    "}\n"
     "_maitred() {\n"
     "  local command=${COMP_WORDS[1]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
     "  COMPREPLY=()\n";
@@ -86,19 +90,27 @@ bash_value(const struct command *c, const struct command_option *o, struct text 
     text_literal(out, "; return ;;\n");
 }
 
-/* The first word of a command, and its options. */
 static void
-bash_command(const struct command *c, struct text *out)
+bash_options(const struct command *c, struct text *out)
 {
     const struct command_option *o;
 
-    text_printf(out, "    %s:2) _maitred_words '--help ", c->name);
-    put_choices(out, c->words, ' ');
-    text_literal(out, "' ;;\n");
-    text_printf(out, "    %s:*) _maitred_words '--help", c->name);
+    text_literal(out, " '--help");
     for (size_t i = 0; (o = command_option_at(c, i)); i++)
         text_printf(out, " %s%s%s", o->name, o->other ? " " : "", o->other ? o->other : "");
     text_literal(out, "' ;;\n");
+}
+
+/* The first word of a command, or its options. */
+static void
+bash_command(const struct command *c, struct text *out)
+{
+    text_printf(out, "    %s:2) _maitred_first '", c->name);
+    put_choices(out, c->words, ' ');
+    text_byte(out, '\'');
+    bash_options(c, out);
+    text_printf(out, "    %s:*) _maitred_words", c->name);
+    bash_options(c, out);
 }
 
 static void

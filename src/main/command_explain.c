@@ -2,7 +2,7 @@
 /* main/command_explain.c - what would happen to a request, said without sending one. */
 #include "edge/tls_explain.h"
 #include "main/app.h"
-#include "main/command_trace.h"
+#include "main/client/trace.h"
 #include "main/supervisor.h"
 #include "runtime/fiber.h"
 

@@ -3,8 +3,8 @@
 #include "main/commands.h"
 
 #include "base/text.h"
-#include "main/admin_client.h"
-#include "main/changes.h"
+#include "main/client/admin.h"
+#include "main/client/changes.h"
 
 #include <string.h>
 

@@ -73,7 +73,7 @@ int command_reference(const struct command *self, int argc, char **argv);
 int command_upgrade(const struct command *self, int argc, char **argv);
 int command_version(const struct command *self, int argc, char **argv);
 
-/* Those that ask a running maitred (main/admin_client.h). */
+/* Those that ask a running maitred (main/client/admin.h). */
 int command_status(const struct command *self, int argc, char **argv);
 int command_show(const struct command *self, int argc, char **argv);
 int command_top(const struct command *self, int argc, char **argv);

@@ -8,6 +8,7 @@
 #include "main/figures.h"
 
 #include "base/clock.h"
+#include "control/configuration.h"
 #include "observe/metrics.h"
 
 #include <dirent.h>
@@ -19,7 +20,6 @@
 static struct {
     uint64_t started_us; /* wall clock */
     uint64_t applied, refused;
-    int64_t  revision, loaded_at_s;
 } figures;
 
 static void tell(struct exposition *e);
@@ -38,13 +38,6 @@ figures_reloaded(bool good)
 {
     figures.applied += good;
     figures.refused += !good;
-}
-
-void
-figures_revision(int64_t number, int64_t loaded_at_s)
-{
-    figures.revision = number;
-    figures.loaded_at_s = loaded_at_s;
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -147,9 +140,10 @@ tell_configuration(struct exposition *e)
     exposition_sample(e, family, applied, 1, (double) figures.applied);
     exposition_sample(e, family, refused, 1, (double) figures.refused);
     tell_one(e, "maitred_config_revision", METRIC_GAUGE,
-             "Number of the configuration in force; 0: it has none.", (double) figures.revision);
+             "Number of the configuration in force; 0: it has none.",
+             (double) configuration_revision());
     tell_one(e, "maitred_config_loaded_timestamp_seconds", METRIC_GAUGE,
-             "When it was applied, in seconds since 1970.", (double) figures.loaded_at_s);
+             "When it was applied, in seconds since 1970.", (double) configuration_since_s());
 }
 
 static void

@@ -115,6 +115,7 @@ host_upgrade(char why[200])
 static struct control_host host = {
     .read = host_read,
     .prepare = host_prepare,
+    .open = app_open_logs,
     .apply = host_apply,
     .drop = app_free,
     .current = host_current,

@@ -149,13 +149,9 @@ recall_tickets(struct process *p)
 static bool
 make_serving(struct process *p, struct app **a, struct config_report *report)
 {
-    struct app *read = *a;
-
-    if (!privileges_drop(read->settings->process.user))
+    if (!privileges_drop((*a)->settings->process.user))
         return false;
-    *a = control_restore(read);
-    if (*a != read && !app_open_logs(*a, report))
-        return false;
+    *a = control_restore(*a);
     if (!process_listen(p, *a, report))
         return false;
     app_apply(*a);
@@ -285,7 +281,7 @@ end(struct process *p)
 {
     log_info("ending: waiting for exchanges in flight");
     begin_draining(p);
-    control_stop();
+    control_retire();
     on_every_worker(p, drain);
     wait_until_empty(p, p->drain_us);
     if (!is_empty(p)) {
@@ -293,10 +289,12 @@ end(struct process *p)
         on_every_worker(p, cut);
         wait_until_empty(p, loop_now_us() + 2000000);
     }
+    control_flush();
     upstreams_stop_all();
     on_every_worker(p, stop);
     for (unsigned i = 0; i < p->n; i++)
         pthread_join(p->workers[i].thread, NULL);
+    control_stop();
     process_release(take(&p->app));
 }
 

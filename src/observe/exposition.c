@@ -13,17 +13,23 @@
 #include "base/check.h"
 
 #include <math.h>
+#include <stdio.h>
 
-enum { COLLECTORS_MAX = 16, LABELS_TOLD_MAX = METRIC_LABELS_MAX + 1 };
+enum {
+    COLLECTORS_MAX = 16,
+    LABELS_TOLD_MAX = METRIC_LABELS_MAX + 1,
+    LABELS_BYTES_MAX = 256 * 1024,
+};
 
 /* Bounds that are told: 64 us to 67 s, 256 bytes to 4 GiB. */
 struct bounds {
     unsigned first, last, step; /* exponents of two */
     double   scale;
+    char     words[24][16];     /* made on first use; empty: not yet */
 };
 
-static const struct bounds time_bounds = {6, 26, 1, 1e-6};
-static const struct bounds size_bounds = {8, 32, 2, 1};
+static struct bounds time_bounds = {.first = 6, .last = 26, .step = 1, .scale = 1e-6};
+static struct bounds size_bounds = {.first = 8, .last = 32, .step = 2, .scale = 1};
 
 /* ------------------------------------------------------------------ pieces */
 
@@ -92,16 +98,18 @@ put_value(struct text *out, double v)
 }
 
 /* In its canonical form, as OpenMetrics wants it: with a point. */
-static void
-put_bound(struct text *out, double v)
+static const char *
+bound_word(struct bounds *b, unsigned power)
 {
-    if (is_whole(v))
-        text_printf(out, "%.1f", v);
-    else
-        text_printf(out, "%.9g", v);
+    char *word = b->words[(power - b->first) / b->step];
+    double v = (double) (UINT64_C(1) << power) * b->scale;
+
+    if (!word[0])
+        snprintf(word, sizeof(b->words[0]), is_whole(v) ? "%.1f" : "%.9g", v);
+    return word;
 }
 
-/* Without the brace behind the last label: one may follow. */
+/* Without the brace behind the last label: another may follow. */
 static void
 put_name(struct text *out, const char *name, const char *ending, const struct slice *labels,
          size_t n)
@@ -181,36 +189,45 @@ exposition_sample(struct exposition *e, const char *name, const struct slice *la
 }
 
 static void
-put_bucket(struct exposition *e, const char *name, const struct slice *labels, size_t n,
-           double bound, uint64_t below)
+put_bucket(struct text *out, struct slice begin, const char *bound, uint64_t below)
 {
-    put_name(e->out, name, "_bucket", labels, n);
-    text_put(e->out, n ? SLICE(",le=\"") : SLICE("{le=\""));
-    if (isinf(bound))
-        text_literal(e->out, "+Inf");
-    else
-        put_bound(e->out, bound);
-    text_literal(e->out, "\"} ");
-    text_u64(e->out, below);
-    text_byte(e->out, '\n');
+    text_put(out, begin);
+    text_put(out, slice_str(bound));
+    text_literal(out, "\"} ");
+    text_u64(out, below);
+    text_byte(out, '\n');
+}
+
+/* begin: what each of its lines begins with. */
+static void
+put_buckets(struct text *out, struct slice begin, struct bounds *b, const struct histogram *h)
+{
+    uint64_t below = 0;
+    unsigned bucket = 0;
+
+    for (unsigned power = b->first; power <= b->last; power += b->step) {
+        for (unsigned end = histogram_bucket(UINT64_C(1) << power); bucket < end; bucket++)
+            below += h->buckets[bucket];
+        put_bucket(out, begin, bound_word(b, power), below);
+    }
+    put_bucket(out, begin, "+Inf", h->count);
 }
 
 void
 exposition_histogram(struct exposition *e, const char *name, const struct slice *labels, size_t n,
                      enum metric_kind kind, const struct histogram *h)
 {
-    const struct bounds *b = kind == METRIC_SIZES ? &size_bounds : &time_bounds;
-    uint64_t below = 0;
-    unsigned bucket = 0;
+    struct bounds *b = kind == METRIC_SIZES ? &size_bounds : &time_bounds;
+    struct text begin;
 
-    for (unsigned power = b->first; power <= b->last; power += b->step) {
-        uint64_t bound = UINT64_C(1) << power;
-
-        for (unsigned end = histogram_bucket(bound); bucket < end; bucket++)
-            below += h->buckets[bucket];
-        put_bucket(e, name, labels, n, (double) bound * b->scale, below);
-    }
-    put_bucket(e, name, labels, n, INFINITY, h->count);
+    text_init(&begin, LABELS_BYTES_MAX);
+    put_name(&begin, name, "_bucket", labels, n);
+    text_put(&begin, n ? SLICE(",le=\"") : SLICE("{le=\""));
+    if (begin.full)
+        e->out->full = true;
+    else
+        put_buckets(e->out, text_slice(&begin), b, h);
+    text_free(&begin);
     put_name(e->out, name, "_sum", labels, n);
     text_put(e->out, n ? SLICE("} ") : SLICE(" "));
     put_value(e->out, (double) h->sum * b->scale);
@@ -256,13 +273,16 @@ tell_thing(void *arg, const struct slice *values, const struct metrics *m)
     struct histogram h;
     size_t n = 0;
 
+    if (metrics_is_silent(m))
+        return;
     for (; n < METRIC_LABELS_MAX && t->table->labels[n]; n++) {
         labels[2 * n] = slice_str(t->table->labels[n]);
         labels[2 * n + 1] = values[n];
     }
     if (what->kind == METRIC_HISTOGRAM || what->kind == METRIC_SIZES) {
         metrics_read_histogram(m, t->metric, &h);
-        exposition_histogram(t->e, t->name, labels, n, what->kind, &h);
+        if (h.count)
+            exposition_histogram(t->e, t->name, labels, n, what->kind, &h);
     } else if (what->split) {
         tell_split(t, labels, n, m);
     } else {

@@ -36,6 +36,11 @@ struct shape {
 
 typedef _Atomic uint64_t block_value;
 
+/* Most of ten thousand routes are silent: they cost no array. */
+struct blocks {
+    _Atomic(block_value *) of[METRICS_WORKERS];
+};
+
 struct metrics {
     struct shape                *shape;
     struct list                  link;
@@ -43,7 +48,8 @@ struct metrics {
     _Atomic uint64_t             unheld_us; /* monotonic: since when nobody holds it */
     struct slice                 key;
     struct slice                 labels[METRIC_LABELS_MAX];
-    _Atomic(block_value *)       blocks[METRICS_WORKERS];
+    _Atomic uint64_t             there[METRICS_WORKERS / 64]; /* which blocks are, a bit for each */
+    _Atomic(struct blocks *)     blocks; /* NULL until somebody counts */
     char                         text[]; /* of the key */
 };
 
@@ -136,32 +142,48 @@ thing_new(struct shape *s, const struct slice *labels, struct slice key)
 
 static block_value *block_of(struct metrics *m, unsigned worker);
 
+/* The next block, of worker *i or a later one; NULL: there is none. */
+static const block_value *
+block_next(const struct metrics *m, unsigned *i)
+{
+    for (; *i < METRICS_WORKERS; *i = (*i / 64 + 1) * 64) {
+        uint64_t bits = atomic_load_explicit(&m->there[*i / 64], memory_order_acquire) >> *i % 64;
+
+        if (!bits)
+            continue;
+        *i += (unsigned) __builtin_ctzll(bits) + 1;
+        return atomic_load_explicit(&atomic_load(&m->blocks)->of[*i - 1], memory_order_acquire);
+    }
+    return NULL;
+}
+
 /* Nobody counts in `from` any more, and only this thread in what is gone. */
 static void
 keep_counts(struct metrics *from)
 {
     struct shape *s = from->shape;
+    const block_value *b;
     block_value *sum;
 
     if (!s->gone && (s->gone = calloc(1, sizeof(*s->gone))))
         s->gone->shape = s;
     sum = s->gone ? block_of(s->gone, 0) : NULL;
-    for (unsigned i = 0; sum && i < METRICS_WORKERS; i++) {
-        const block_value *b = atomic_load_explicit(&from->blocks[i], memory_order_acquire);
-
-        for (unsigned v = 0; b && v < s->values; v++)
+    for (unsigned i = 0; sum && (b = block_next(from, &i));)
+        for (unsigned v = 0; v < s->values; v++)
             atomic_fetch_add_explicit(&sum[v], b[v], memory_order_relaxed);
-    }
 }
 
 static void
 thing_free(struct metrics *m)
 {
+    struct blocks *blocks = atomic_load(&m->blocks);
+
     keep_counts(m);
     list_remove(&m->link);
     map_remove(&m->shape->by_key, m->key);
-    for (unsigned i = 0; i < METRICS_WORKERS; i++)
-        free(atomic_load_explicit(&m->blocks[i], memory_order_acquire));
+    for (unsigned i = 0; blocks && i < METRICS_WORKERS; i++)
+        free(atomic_load_explicit(&blocks->of[i], memory_order_relaxed));
+    free(blocks);
     free(m);
 }
 
@@ -227,25 +249,46 @@ metrics_sweep(void)
 
 /* ------------------------------------------------------------------ counting */
 
-/* By the worker that counts first, in memory that it shares with nobody. */
+/* The first of all workers to count makes the array. */
+static struct blocks *
+blocks_get(struct metrics *m)
+{
+    struct blocks *now = atomic_load(&m->blocks), *made;
+
+    if (now || !(made = calloc(1, sizeof(*made))))
+        return now;
+    if (atomic_compare_exchange_strong(&m->blocks, &now, made))
+        return made;
+    free(made);
+    return now;
+}
+
+/* By the worker that is to count in it, in memory that it shares with nobody. */
 static __attribute__((noinline)) block_value *
 block_new(struct metrics *m, unsigned worker)
 {
     size_t bytes = m->shape->values * sizeof(block_value);
-    block_value *b = aligned_alloc(CACHE_LINE, (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+    struct blocks *blocks = blocks_get(m);
+    block_value *b = blocks ? aligned_alloc(CACHE_LINE,
+                                            (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE)
+                            : NULL;
 
     if (!b)
         return NULL;
     for (unsigned i = 0; i < m->shape->values; i++)
         atomic_init(&b[i], 0);
-    atomic_store_explicit(&m->blocks[worker], b, memory_order_release);
+    atomic_store_explicit(&blocks->of[worker], b, memory_order_release);
+    atomic_fetch_or_explicit(&m->there[worker / 64], UINT64_C(1) << worker % 64,
+                             memory_order_release);
     return b;
 }
 
 static block_value *
 block_of(struct metrics *m, unsigned worker)
 {
-    block_value *b = atomic_load_explicit(&m->blocks[worker], memory_order_relaxed);
+    struct blocks *blocks = atomic_load_explicit(&m->blocks, memory_order_acquire);
+    block_value *b = blocks ? atomic_load_explicit(&blocks->of[worker], memory_order_relaxed)
+                            : NULL;
 
     return likely(b != NULL) ? b : block_new(m, worker);
 }
@@ -287,17 +330,22 @@ metrics_observe(struct metrics *m, unsigned worker, unsigned metric, uint64_t us
 
 /* ------------------------------------------------------------------ reading */
 
+bool
+metrics_is_silent(const struct metrics *m)
+{
+    unsigned i = 0;
+
+    return !block_next(m, &i);
+}
+
 int64_t
 metrics_read(const struct metrics *m, unsigned metric, unsigned value)
 {
+    const block_value *b;
     uint64_t sum = 0;
 
-    for (unsigned i = 0; i < METRICS_WORKERS; i++) {
-        const block_value *b = atomic_load_explicit(&m->blocks[i], memory_order_acquire);
-
-        if (b)
-            sum += atomic_load_explicit(&b[m->shape->at[metric] + value], memory_order_relaxed);
-    }
+    for (unsigned i = 0; (b = block_next(m, &i));)
+        sum += atomic_load_explicit(&b[m->shape->at[metric] + value], memory_order_relaxed);
     return (int64_t) sum;
 }
 
@@ -316,13 +364,11 @@ add_block(struct histogram *h, const block_value *b)
 void
 metrics_read_histogram(const struct metrics *m, unsigned metric, struct histogram *out)
 {
-    *out = (struct histogram){0};
-    for (unsigned i = 0; i < METRICS_WORKERS; i++) {
-        const block_value *b = atomic_load_explicit(&m->blocks[i], memory_order_acquire);
+    const block_value *b;
 
-        if (b)
-            add_block(out, b + m->shape->at[metric]);
-    }
+    *out = (struct histogram){0};
+    for (unsigned i = 0; (b = block_next(m, &i));)
+        add_block(out, b + m->shape->at[metric]);
 }
 
 void

@@ -14,7 +14,8 @@
  *         [ROUTE_REQUESTS] = {"requests_total", METRIC_COUNTER, .doc = "Requests answered."},
  *         [ROUTE_SECONDS] = {"duration_seconds", METRIC_HISTOGRAM, .doc = "From head to ..."},
  *     };
- *     static const struct metric_table route_table = {"route", {"route"}, route_metrics, countof()};
+ *     static const struct metric_table route_table = {"route", {"route"}, route_metrics,
+ *      countof()};
  *
  *     metrics_add(m, worker, ROUTE_REQUESTS, 1);
  *     metrics_observe(m, worker, ROUTE_SECONDS, took_us);
@@ -84,6 +85,8 @@ void metrics_observe(struct metrics *m, unsigned worker, unsigned metric, uint64
 
 /* ------------------------------------------------------------------ reading */
 
+/* Nothing has been counted of it yet. */
+bool metrics_is_silent(const struct metrics *m);
 /* Sums over all blocks. value: of a split; else 0. */
 int64_t metrics_read(const struct metrics *m, unsigned metric, unsigned value);
 void metrics_read_histogram(const struct metrics *m, unsigned metric, struct histogram *out);
@@ -92,8 +95,8 @@ void metrics_each(const struct metric_table *table,
                   void (*visit)(void *arg, const struct slice *labels, const struct metrics *m),
                   void *arg);
 
-/* What things of the table have counted that are no more, so that sums over all never go back; NULL:
- * there are none. */
+/* What things of the table have counted that are no more, so that sums over all never go back;
+ * NULL: there are none. */
 const struct metrics *metrics_gone(const struct metric_table *table);
 /* visit(table) for every one of which there has been a thing, in the order of their first use. */
 void metrics_each_table(void (*visit)(void *arg, const struct metric_table *table), void *arg);
@@ -123,8 +126,9 @@ void exposition_histogram(struct exposition *e, const char *name, const struct s
 typedef void metrics_collect_f(struct exposition *e);
 void metrics_collector(metrics_collect_f *collect);
 
-/* Everything: tables in their order of first use, then collectors.  Values of a split that were
- * never counted are left out.  Ends as the format wants. */
+/* Everything: tables in their order of first use, then collectors.  Things and values
+ * of a split that were never counted, and histograms without a value, are left out.  Ends as the
+ * format wants. */
 void metrics_expose(struct exposition *e);
 
 #endif

@@ -195,29 +195,50 @@ make_tables(struct database *d)
     return database_do(d, d->layout->schema) && database_do(d, marks);
 }
 
-/* It is empty, or ours in a version that we know. */
+/* It is empty (*version is 0 then), or ours in a version that we know. */
 static bool
-is_ours(struct database *d, bool *empty)
+is_ours(struct database *d, int64_t *version)
 {
     int64_t tables = ask_number(d, "SELECT count(*) FROM sqlite_master");
     int64_t application = ask_number(d, "PRAGMA application_id");
-    int64_t version = ask_number(d, "PRAGMA user_version");
+    bool old;
 
-    *empty = tables == 0;
+    *version = tables == 0 ? 0 : ask_number(d, "PRAGMA user_version");
     if (d->found[0])
         return false;
-    if (*empty)
+    if (tables == 0)
         return true;
     if (application != d->layout->application) {
         note(d, "%s belongs to another program: move it away", d->path);
         return false;
     }
-    if (version != d->layout->version) {
+    old = d->layout->steps && !d->read_only && *version >= 1 && *version < d->layout->version;
+    if (*version != d->layout->version && !old) {
         note(d, "%s was written by another version of maitred (its format is %lld, this one's %d)",
-             d->path, (long long) version, d->layout->version);
+             d->path, (long long) *version, d->layout->version);
         return false;
     }
     return true;
+}
+
+/* Brings the tables to our version, unless another process has done so meanwhile. */
+static bool
+settle(struct database *d)
+{
+    char mark[60];
+    int64_t version;
+
+    if (!is_ours(d, &version))
+        return false;
+    if (version == 0)
+        return make_tables(d);
+    if (version == d->layout->version)
+        return true;
+    while (version < d->layout->version)
+        if (!database_do(d, d->layout->steps[version++ - 1]))
+            return false;
+    snprintf(mark, sizeof(mark), "PRAGMA user_version = %d", d->layout->version);
+    return database_do(d, mark);
 }
 
 static bool
@@ -233,17 +254,14 @@ is_sound(struct database *d)
     return sound;
 }
 
-/* Another process may have made the tables meanwhile. */
 static bool
 prepare_writing(struct database *d)
 {
-    bool empty;
-
     if (!database_do(d, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                         "PRAGMA journal_size_limit = 4194304") ||
         !database_begin(d))
         return false;
-    return database_end(d, is_ours(d, &empty) && (!empty || make_tables(d)));
+    return database_end(d, settle(d));
 }
 
 static bool
@@ -251,7 +269,7 @@ connect_to(struct database *d, const char *name, int flags)
 {
     int code = sqlite3_open_v2(name, &d->handle, flags | SQLITE_OPEN_FULLMUTEX, NULL);
     struct stat st;
-    bool empty;
+    int64_t version;
 
     if (code != SQLITE_OK) {
         note_code(d, code);
@@ -263,7 +281,7 @@ connect_to(struct database *d, const char *name, int flags)
     }
     sqlite3_busy_timeout(d->handle, DATABASE_BUSY_MS);
     d->read_only = sqlite3_db_readonly(d->handle, "main") == 1;
-    return is_sound(d) && is_ours(d, &empty) && (d->read_only || prepare_writing(d));
+    return is_sound(d) && is_ours(d, &version) && (d->read_only || prepare_writing(d));
 }
 
 /* In a folder that cannot be written WAL does not work.  When nothing waits in the log the file can

@@ -29,6 +29,8 @@ struct database_layout {
     int         application; /* PRAGMA application_id */
     int         version;     /* of the schema: PRAGMA user_version */
     const char *schema;      /* statements that make the tables */
+    /* The n-th makes version n + 2 of version n + 1; NULL: there is only one version. */
+    const char *const *steps;
     /* For the log: what is wrong, once; and that it is in order again.  The owner's thread. */
     void      (*say)(bool wrong, const char *sentence);
 };

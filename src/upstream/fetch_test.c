@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { QUICK_US = 3000000, SOON_US = 100000 };
@@ -57,6 +58,20 @@ play(void *arg)
         ;
     close(fd);
     return NULL;
+}
+
+/* On a Unix socket instead. */
+static void
+put_up_at(const char *path, const char *says)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+
+    server = (struct server){.says = says};
+    strcpy(at.sun_path, path);
+    unlink(path);
+    server.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(bind(server.listener, (struct sockaddr *) &at, sizeof(at)) == 0 &&
+          listen(server.listener, 1) == 0);
 }
 
 static void
@@ -186,6 +201,94 @@ TEST(an_answer_to_head_has_no_body)
     ask_server(&q);
     fetch_answer_free(&q.a);
     EXPECT_EQ(q.e, OK);
+}
+
+/* ------------------------------------------------------------------ by a socket, as it comes */
+
+TEST(a_unix_socket)
+{
+    struct question q = {.f = {.deadline_us = QUICK_US, .max_bytes = 9, .url = SLICE("http://h/x")}};
+    char path[64];
+
+    snprintf(path, sizeof(path), "/tmp/maitred-fetch-test-%d.sock", (int) getpid());
+    put_up_at(path, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    q.f.socket = path;
+    CHECK(pthread_create(&server.thread, NULL, play, &server) == 0);
+    ask(&q);
+    pthread_join(server.thread, NULL);
+    close(server.listener);
+    EXPECT_EQ(q.e, OK);
+    EXPECT_STR(q.a.body, "ok");
+    EXPECT(memmem(server.heard, server.heard_n, "GET /x HTTP/1.1\r\nHost: h\r\n", 26) != NULL);
+    fetch_answer_free(&q.a);
+    unlink(path);
+    ask(&q);
+    EXPECT_EQ(q.e, ERR_NOT_FOUND);
+    EXPECT(strstr(q.a.why, path) != NULL);
+    fetch_answer_free(&q.a);
+}
+
+TEST(a_unix_socket_whose_path_is_too_long)
+{
+    struct question q = {.f = {.deadline_us = QUICK_US, .max_bytes = 9, .url = SLICE("http://h/x")}};
+    char path[200] = "/";
+
+    memset(path + 1, 'x', sizeof(path) - 2);
+    q.f.socket = path;
+    ask(&q);
+    EXPECT_EQ(q.e, ERR_LIMIT);
+    fetch_answer_free(&q.a);
+}
+
+struct heard {
+    char   at[64];
+    size_t n, enough;
+};
+
+static bool
+hear(void *arg, const struct fetch_answer *a, struct slice bytes)
+{
+    struct heard *h = arg;
+
+    CHECK(a->status == 200 && h->n + bytes.n <= sizeof(h->at));
+    memcpy(h->at + h->n, bytes.at, bytes.n);
+    h->n += bytes.n;
+    return h->n < h->enough;
+}
+
+TEST(a_body_as_it_comes)
+{
+    static const char *const cases[] = {
+        "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello there",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n there\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\nhello there",
+    };
+
+    for (size_t i = 0; i < countof(cases); i++) {
+        struct heard h = {.enough = 100};
+        struct question q = {.f = {.max_bytes = 1, .receive = hear, .receive_arg = &h}};
+
+        put_up(cases[i]);
+        ask_server(&q);
+        EXPECT_EQ(q.e, OK);
+        EXPECT_EQ(q.a.body.n, 0);
+        EXPECT_STR(slice_of(h.at, h.n), "hello there");
+        fetch_answer_free(&q.a);
+    }
+}
+
+/* Whoever has heard enough does not wait for the rest. */
+TEST(a_body_that_is_cut)
+{
+    struct heard h = {.enough = 3};
+    struct question q = {.f = {.receive = hear, .receive_arg = &h}};
+
+    put_up("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
+    server.hangs = true;
+    ask_server(&q);
+    EXPECT_EQ(q.e, OK);
+    EXPECT_STR(slice_of(h.at, h.n), "hello");
+    fetch_answer_free(&q.a);
 }
 
 /* ------------------------------------------------------------------ bad ones */

@@ -4,14 +4,17 @@ The dashboard in Debian's Chromium: its tests are JavaScript (web/test), each is
 against a mock of the admin API, so that rare states can be had, the last ones against the real program.
 Skipped where npm or its registry, or Chromium, cannot be had.
 """
+import gzip
 import os
 import re
 import shutil
 import subprocess
+import threading
 
 import pytest
 
 from support.admin_mock import AdminMock
+from support.client import get
 from support.maitred import ROOT
 from support.wait import seconds
 
@@ -20,7 +23,7 @@ TOOL = os.path.join(ROOT, "tools", "web")
 LIMIT_S = 90
 
 
-def tests_of(name):
+def names_in(name):
     """The exported functions of a file of tests."""
     with open(os.path.join(WEB, "test", name), encoding="utf-8") as file:
         return re.findall(r"^export (?:async function|const) (\w+)", file.read(), re.M)
@@ -61,6 +64,93 @@ def test_types_fit(tools):
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("test", tests_of("tests.mjs"))
+@pytest.mark.parametrize("test", names_in("tests.mjs"))
 def test_page(mock, test):
     browse(mock.url, test)
+
+
+# ------------------------------------------------------------------ the real program
+
+SITE = """
+listeners: ["@listen@"]
+upstreams:
+  app: {servers: ["@one@", "@two@"]}
+routes:
+  - {name: teapot, path: /teapot, use: [{respond: {status: 418, text: short and stout}}]}
+  - {name: everything, path: /, use: [cache], to: app}
+tracing: {sample: 100%}
+analytics: {}
+admin:
+  listen: "@listen2@"
+  state: "@dir@/state"
+  tokens:
+    - {name: ops, token: token-of-the-admin, right: admin}
+    - {name: night, token: token-of-the-night, right: operate}
+"""
+
+
+class Guests:
+    """Somebody always asks for something."""
+
+    def __init__(self, address):
+        self.address, self.over = address, threading.Event()
+        self.thread = threading.Thread(target=self.ask, daemon=True)
+
+    def ask(self):
+        count = 0
+        while not self.over.wait(0.02):
+            count += 1
+            get(self.address, f"/page/{count % 40}")
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join(10)
+
+
+@pytest.fixture
+def house(tools, stage):
+    """A maitred with two servers behind it, and guests."""
+    one, two = stage.origin(), stage.origin()
+    proxy = stage.run(SITE, one=one, two=two)
+    if b"/assets/" not in get(proxy.names["listen2"], "/").body:
+        pytest.skip("this maitred was built without its dashboard")
+    proxy.one, proxy.two = one, two
+    stage.use(Guests(proxy.address))
+    return proxy
+
+
+def visit(house, test):
+    os.environ["SITE"] = f"http://{house.address}"
+    browse(f"http://{house.names['listen2']}", test)
+
+
+@pytest.mark.parametrize("test", names_in("live.mjs"))
+def test_real(house, test):
+    visit(house, test)
+    if "drained" in test:
+        before = [len(o.requests) for o in (house.one, house.two)]
+        for _ in range(20):
+            get(house.address, f"/fresh/{os.urandom(4).hex()}")
+        more = [len(o.requests) - n for o, n in zip((house.one, house.two), before)]
+        assert min(more) == 0 and max(more) >= 20, more
+
+
+def test_files_are_served_as_they_should_be(house):
+    address = house.names["listen2"]
+    page = get(address, "/", fields=[("Accept-Encoding", "gzip")])
+    assert page.status == 200 and page.get("Content-Encoding") == "gzip" and page.get("Cache-Control") == "no-cache"
+    policy = page.get("Content-Security-Policy")
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+    assert get(address, "/", fields=[("Accept-Encoding", "gzip"), ("If-None-Match", page.get("ETag"))]).status == 304
+    html = gzip.decompress(page.body).decode()
+    assert "://" not in html
+    for path in re.findall(r'"(/assets/[^"]+)"', html):
+        asset = get(address, path)
+        assert asset.status == 200 and "immutable" in asset.get("Cache-Control") and asset.get("X-Content-Type-Options") == "nosniff"
+    assert get(address, "/assets/none.js").status == 404
+    assert get(address, "/", method="HEAD").status == 200
+    assert get(address, "/", method="POST").status == 404

@@ -13,14 +13,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
 from support.certs import Authority
 from support.client import Client, get
-from support.maitred import ROOT, Maitred, folder, sanitized, site
+from support.maitred import ROOT, Maitred, command, folder, sanitized, site
 from support.origin import Origin, serve_forever
 from support.tls import SecureClient, context
 from support.wait import eventually
 
 ADMIN = {"listen": "unix:@dir@/admin.sock", "state": "@dir@/state"}
 OPENMETRICS = ("Accept", "application/openmetrics-text; version=1.0.0")
-MANY = 1000
+MANY, ROUTES = 1000, 10000
 
 
 def observed(*servers, **more):
@@ -212,9 +212,12 @@ def test_off(origin):
 
 @pytest.mark.skipif(sanitized(), reason="times mean nothing under a sanitizer")
 def test_a_thousand_upstreams_in_fifty_milliseconds():
+    """And ten thousand routes, of which few have anything to tell."""
     upstreams = {f"app{i}": {"servers": ["127.0.0.1:1", "127.0.0.1:2"]} for i in range(MANY)}
-    routes = [{"name": f"r{i}", "path": f"/r{i}", "to": f"app{i}"} for i in range(MANY)]
+    routes = [{"name": f"r{i}", "path": f"/r{i}", "to": f"app{i % MANY}"} for i in range(ROUTES)]
     with Maitred(site(admin=ADMIN, log=False, upstreams=upstreams, routes=routes)) as proxy:
+        for i in range(50):
+            get(proxy.address, f"/r{i}")
         took = []
         for _ in range(5):
             start = time.monotonic()
@@ -227,14 +230,33 @@ def test_a_thousand_upstreams_in_fifty_milliseconds():
 
 
 GUIDE = os.path.join(ROOT, "docs", "guide", "observing.md")
+
+
+def guide():
+    """The section on metrics."""
+    with open(GUIDE) as file:
+        return file.read().partition("\n## Metrics\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("text", [t for t in re.findall(r"```yaml\n(.*?)```", guide(), re.S) if "listeners:" in t])
+def test_the_examples_of_the_guide_are_good(text):
+    here = folder()
+    try:
+        for name, content in (("token", "0123456789abcdef0123456789abcdef"), ("site.yaml", text)):
+            with open(f"{here}/{name}", "w") as file:
+                file.write(content.replace("/etc/maitred/prometheus.token", f"{here}/token"))
+        done = command("check", "-c", f"{here}/site.yaml")
+        assert done.returncode == 0 and "warning" not in done.stderr, done.stderr
+    finally:
+        shutil.rmtree(here, ignore_errors=True)
+
+
 ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| (.*?) \| (.*) \|$", re.M)
 
 
 def test_the_guide_names_every_metric(origin):
     """Name, kind, labels and sentence are those of the exposition; labels as far as there are samples."""
-    with open(GUIDE) as file:
-        rows = {name: (kind, set(re.findall(r"`(\w+)`", labels)), doc)
-                for name, kind, labels, doc in ROW.findall(file.read())}
+    rows = {name: (kind, set(re.findall(r"`(\w+)`", labels)), doc) for name, kind, labels, doc in ROW.findall(guide())}
     with Maitred(observed(origin, use=["cache", {"ip_filter": {"deny": "192.0.2.1"}}])) as proxy:
         get(proxy.address, "/")
         told = {}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traces: who is traced, what servers are told, what a collector gets, and what happens when it does not."""
 import json
+import os
 import re
 import threading
 import time
@@ -8,6 +9,8 @@ import time
 import pytest
 
 from support.client import Client, get
+from support.h2 import H2, INTERNAL_ERROR
+from support.maitred import ROOT, command
 from support.origin import Origin, echoed, serve_forever
 from support.wait import eventually, stays
 
@@ -199,6 +202,137 @@ def test_the_cache_says_why(stage, collector):
     assert "fwd=uri-miss" in said[0] and "hit" in said[1]
 
 
+def test_fragments_are_part_of_the_trace(stage, collector):
+    def answer(conn, request):
+        if request.target == "/page":
+            conn.respond(200, [("Content-Type", "text/html"), ("Surrogate-Control", 'content="ESI/1.0"')],
+                         b'<esi:include src="/part"/>')
+        else:
+            conn.respond(200, [("Content-Type", "text/html")], request.get("traceparent").encode())
+
+    proxy = stage.proxy(stage.origin(serve_forever(answer)), tracing=tracing(collector), use=["esi"],
+                        route={"name": "pages"})
+    inner = get(proxy.address, "/page").body.decode().split("-")
+    page, = collector.wait(**{"url.path": "/page"})
+    part, = collector.wait(**{"url.path": "/part"})
+    assert (page["kind"], part["kind"]) == (2, 1)
+    assert part["parentSpanId"] == page["spanId"] and part["traceId"] == page["traceId"] == inner[1]
+    attempt, = [s for s in collector.spans if s.get("parentSpanId") == part["spanId"]]
+    assert attempt["spanId"] == inner[2]
+    assert details(part, "route") == ["pages: matches"]
+
+
+# ---------------------------------------------------------------- through the API
+
+ADMIN = {"listen": "unix:@dir@/admin.sock", "state": "@dir@/state"}
+
+
+def ask(proxy, target, method="GET"):
+    """Status and JSON of the admin API's answer."""
+    answer = get(f"unix:{proxy.dir}/admin.sock", target, method=method)
+    return answer.status, json.loads(answer.body) if answer.body else None
+
+
+def test_traces_are_kept_and_found(stage):
+    proxy = stage.proxy(stage.origin(), admin=ADMIN, tracing=tracing(keep=3), use=["request_id"],
+                        route={"name": "shop"})
+    ids = [get(proxy.address, f"/{i}").get("x-request-id") for i in range(10)]
+
+    def listed():
+        return ask(proxy, "/v1/traces")[1]["traces"]
+
+    eventually(lambda: "/9" in [t["target"] for t in listed()], 5)
+    targets = [t["target"] for t in listed()]
+    assert 3 <= len(targets) <= 6 and targets == sorted(targets, reverse=True)  # of two workers
+    assert len(ask(proxy, "/v1/traces?most=2")[1]["traces"]) == 2
+    assert ask(proxy, "/v1/traces?route=none")[1]["traces"] == []
+    by_request = ask(proxy, f"/v1/traces/{ids[9]}")[1]
+    assert by_request == ask(proxy, f"/v1/traces/{by_request['trace_id']}")[1]
+    assert by_request["route"] == "shop" and by_request["status"] == 200
+    what = [e["what"] for e in by_request["events"]]
+    assert what[0] == "request" and what[-1] == "end" and "attempt" in what and by_request["lost"] == 0
+    assert [e["at_us"] for e in by_request["events"]] == sorted(e["at_us"] for e in by_request["events"])
+    assert ask(proxy, "/v1/traces/nothing")[0] == 404
+
+
+def test_exchanges_in_flight_are_seen_and_ended(stage):
+    def slow(conn):
+        conn.read_request()
+        conn.wait_end(20)
+
+    origin = stage.origin(slow)
+    proxy = stage.proxy(origin, admin=ADMIN, tracing=tracing(), route={"name": "slow"}, use=["request_id"])
+    with Client(proxy.address) as client:
+        client.request("GET", "/wait")
+        origin.wait_requests(1)
+
+        def waiting():
+            return [e for e in ask(proxy, "/v1/exchanges")[1]["exchanges"] if e["state"] == "waiting for the server"]
+
+        one, = eventually(waiting, 5)
+        assert (one["method"], one["target"], one["route"], one["server"]) == ("GET", "/wait", "slow", origin.address)
+        assert one["client"] == "127.0.0.1" and one["status"] == 0 and one["age_us"] > 0
+        assert ask(proxy, f"/v1/exchanges/{one['id']}")[1]["request_id"] == one["request_id"]
+        trace = ask(proxy, f"/v1/traces/{one['request_id']}")[1]
+        assert trace["in_flight"] and trace["trace_id"] == one["trace_id"]
+        attempt, = [e for e in trace["events"] if e["what"] == "attempt"]
+        assert not attempt["detail"]  # not over yet
+        assert ask(proxy, f"/v1/exchanges/{one['id']}", "DELETE")[0] == 204
+        assert client.is_closed()
+    record = proxy.wait_log(target="/wait")
+    assert record["reason"] == "cancelled" and record["blame"] == "nobody" and "status" not in record
+    assert ask(proxy, f"/v1/exchanges/{one['id']}", "DELETE")[0] == 404
+    assert ask(proxy, "/v1/exchanges")[1]["exchanges"] == []
+    eventually(lambda: origin.connections[0].ended, 5)
+
+
+def in_flight(proxy, state):
+    """The only exchange that is doing that."""
+    def found():
+        return [e for e in ask(proxy, "/v1/exchanges")[1]["exchanges"] if e["state"] == state]
+
+    one, = eventually(found, 5)
+    return one
+
+
+def test_one_that_is_being_sent_is_ended(stage):
+    def endless(conn):
+        conn.read_request()
+        conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        while True:
+            conn.send(bytes(65536))
+
+    proxy = stage.proxy(stage.origin(endless), admin=ADMIN)
+    with Client(proxy.address) as client:
+        client.request("GET", "/much")
+        one = in_flight(proxy, "sending")
+        assert one["status"] == 200
+        eventually(lambda: in_flight(proxy, "sending")["response_bytes"] > 0, 5)
+        assert ask(proxy, f"/v1/exchanges/{one['id']}", "DELETE")[0] == 204
+        record = proxy.wait_log(target="/much")
+    assert (record["status"], record["reason"]) == (200, "cancelled")
+
+
+def test_a_stream_of_http2_is_ended_alone(stage):
+    def slow(conn):
+        if conn.read_request().target == "/slow":
+            conn.wait_end(20)
+        else:
+            conn.respond(200, body=b"quick")
+
+    proxy = stage.proxy(stage.origin(slow), admin=ADMIN)
+    with H2(proxy.address) as h2:
+        h2.ready()
+        h2.request(1, path="/slow")
+        one = in_flight(proxy, "waiting for the server")
+        assert (one["target"], one["version"]) == ("/slow", 20)
+        assert ask(proxy, f"/v1/exchanges/{one['id']}", "DELETE")[0] == 204
+        h2.expect_reset(1, INTERNAL_ERROR)
+        h2.request(3, path="/quick")
+        assert h2.response(3).body == b"quick"
+    assert proxy.wait_log(target="/slow")["reason"] == "cancelled"
+
+
 # ---------------------------------------------------------------- W3C Trace Context
 
 
@@ -324,3 +458,21 @@ def test_mistakes_are_told(stage):
     said = proxy.reload(good + "tracing: {otlp: collector:4318}\n", good=False)
     assert "not an http: or https: URL" in said
     proxy.reload(good)
+
+
+# ---------------------------------------------------------------- the guide
+
+with open(os.path.join(ROOT, "docs", "guide", "observing.md")) as file:
+    EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", file.read().split("\n## Traces\n")[1], re.M | re.S)
+
+
+@pytest.mark.parametrize("text", EXAMPLES, ids=[str(i) for i in range(len(EXAMPLES))])
+def test_examples_of_the_guide(tmp_path, text):
+    path = tmp_path / "site.yaml"
+    path.write_text(text)
+    done = command("check", "-c", str(path), env={"COLLECTOR_TOKEN": "secret"})
+    assert done.returncode == 0 and "warning" not in done.stderr, done.stderr
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) == 3

@@ -36,7 +36,7 @@ CONFIG = {
         "images": {"servers": ["10.0.1.1:80"]},
     },
     "routes": [
-        {"name": "shop", "host": "example.com", "path": "/shop/", "use": [{"cache": {"ttl": "60s"}}, "compress"], "to": "app"},
+        {"name": "shop", "host": "example.com", "path": "/shop/", "use": [{"cache": {"ttl": {"200": "60s"}}}, "compress"], "to": "app"},
         {"name": "images", "host": "img.example.com", "use": ["cache"], "to": "images"},
         {"name": "hello", "path": "/hello", "use": [{"respond": {"text": "hello"}}]},
     ],

@@ -6,7 +6,7 @@ A terminal for a program that draws: a pseudo-terminal, and what a person would 
         eventually(lambda: "routes" in screen.text)
         screen.type("q")
 
-Knows the few sequences that maitred writes: where the cursor goes, what is erased, the other screen.
+errors: standard error goes there too.  Knows the few sequences that maitred writes: where the cursor goes, what is erased, the other screen.
 """
 import fcntl
 import os
@@ -25,7 +25,7 @@ SEQUENCE = re.compile(rb"\x1b\[(\??[0-9;]*)([A-Za-z])")
 
 
 class Screen:
-    def __init__(self, args, columns=100, lines=30, env=None):
+    def __init__(self, args, columns=100, lines=30, env=None, errors=False):
         self.columns, self.lines = columns, lines
         self.rows, self.row, self.column = [""], 0, 0
         self.other = False       # the other screen is shown
@@ -35,7 +35,8 @@ class Screen:
         self.resize(columns, lines)
         self.before = termios.tcgetattr(self.slave)
         self.lock = threading.Lock()
-        self.popen = subprocess.Popen(args, stdin=self.slave, stdout=self.slave, stderr=subprocess.PIPE,
+        self.popen = subprocess.Popen(args, stdin=self.slave, stdout=self.slave,
+                                      stderr=self.slave if errors else subprocess.PIPE,
                                       env=environment({"TERM": "xterm", **(env or {})}),
                                       preexec_fn=self._become_session)
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -133,7 +134,8 @@ class Screen:
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGKILL)
             self.popen.wait()
-        self.popen.stderr.close()
+        if self.popen.stderr:
+            self.popen.stderr.close()
         os.close(self.slave)
         os.close(self.master)
         self.reader.join(5)

@@ -5,6 +5,7 @@
 
 const plain = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const DAY = 86400;
+const BLANK = '\u00a0'; /* a number and its unit stay on one line */
 
 function scaled(value: number, step: number, units: string[], gap: string): string {
     let at = 0;
@@ -22,19 +23,19 @@ function scaled(value: number, step: number, units: string[], gap: string): stri
 export function count(value: number | undefined): string {
     if (value === undefined || !Number.isFinite(value))
         return '–';
-    return value < 10000 ? plain.format(value) : scaled(value, 1000, ['', 'k', 'M', 'G', 'T'], ' ');
+    return value < 10000 ? plain.format(value) : scaled(value, 1000, ['', 'k', 'M', 'G', 'T'], BLANK);
 }
 
 export function rate(value: number | undefined): string {
     if (value === undefined || !Number.isFinite(value))
         return '–';
-    return scaled(value, 1000, ['', 'k', 'M'], ' ') + '/s';
+    return scaled(value, 1000, ['', 'k', 'M'], BLANK) + '/s';
 }
 
 export function bytes(value: number | undefined): string {
     if (value === undefined || !Number.isFinite(value))
         return '–';
-    return scaled(value, 1024, ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'], ' ');
+    return scaled(value, 1024, ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'], BLANK);
 }
 
 export function byteRate(value: number | undefined): string {
@@ -46,13 +47,13 @@ export function duration(us: number | undefined): string {
     if (us === undefined || !Number.isFinite(us))
         return '–';
     if (us < 1e6)
-        return scaled(us, 1000, ['µs', 'ms'], ' ');
+        return scaled(us, 1000, ['µs', 'ms'], BLANK);
     return seconds(us / 1e6);
 }
 
 export function seconds(s: number): string {
     if (s < 60)
-        return (s < 10 && !Number.isInteger(s) ? s.toFixed(1) : Math.round(s)) + ' s';
+        return (s < 10 && !Number.isInteger(s) ? s.toFixed(1) : Math.round(s)) + BLANK + 's';
     if (s < 3600)
         return `${Math.floor(s / 60)} min ${Math.floor(s % 60)} s`;
     if (s < DAY)
@@ -84,7 +85,7 @@ export function ago(s: number, now = Date.now() / 1000): string {
 
     if (Math.abs(away) < 5)
         return 'just now';
-    const [span] = seconds(Math.round(Math.abs(away))).match(/^\S+ \S+/) ?? [''];
+    const [span] = seconds(Math.round(Math.abs(away))).match(/^\S+\s\S+/) ?? [''];
     return away > 0 ? `${span} ago` : `in ${span}`;
 }
 

@@ -41,6 +41,11 @@ export interface Change {
     [detail: string]: unknown;
 }
 
+/** We have changed the configuration ourselves: the stream may be late, or lost. */
+export function noteChange(): void {
+    changes.set({ what: 'configuration' });
+}
+
 export type LiveState = 'connecting' | 'live' | 'lost';
 
 export const liveState = new Store<{ state: LiveState; retryAt: number }>({ state: 'connecting', retryAt: 0 });

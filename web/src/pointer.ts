@@ -46,6 +46,9 @@ export function put(value: Json | undefined, path: Path, to: Json | undefined): 
     const [part, ...rest] = path;
     const below = put(get(value, [part]), rest, to);
 
+    // A single item stays one as long as it is the only one.
+    if (part === 0 && value !== undefined && !Array.isArray(value))
+        return below;
     if (Array.isArray(value) || typeof part === 'number') {
         const list = Array.isArray(value) ? [...value] : value === undefined ? [] : [value];
         if (below === undefined)

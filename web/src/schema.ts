@@ -39,7 +39,7 @@ export type Shape = Said & (
     | { kind: 'enum'; values: string[] }
     | { kind: 'boolean' }
     | { kind: 'number'; minimum?: number; maximum?: number }
-    | { kind: 'text' }
+    | { kind: 'text'; alternative?: Shape } /* where it may be more than a text: `to: {a: 1, b: 2}` */
 );
 
 const DEPTH_MAX = 16;
@@ -101,16 +101,20 @@ export class Book {
         return { kind: 'text' };
     }
 
-    /** The richest of the ways to write it; the others are shorthands. */
+    /** The richest of the ways to write it; the others are its alternatives. */
     private either(options: Raw[]): Shape {
         const shapes = options.filter(o => o.type !== 'null').map(o => this.kind(o));
         const find = <K extends Shape['kind']>(kind: K) => shapes.find(s => s.kind === kind) as Extract<Shape, { kind: K }> | undefined;
-        const list = find('list'), choice = find('choice'), object = find('object'), names = find('enum');
+        const choice = find('choice'), object = find('object'), names = find('enum');
 
+        // A list stands before the single item that may be written in its place.
+        if (shapes[0]?.kind === 'list')
+            return shapes[0];
         if (object)
             return { ...object, shorthand: shapes.find(s => s !== object) ?? null };
         if (choice)
             return { ...choice, names: [...new Set([...choice.names, ...(names?.values ?? [])])] };
-        return list ?? find('map') ?? names ?? shapes[0] ?? { kind: 'text' };
+        const [first = { kind: 'text' } as Shape, ...others] = shapes;
+        return first.kind === 'text' && others.length ? { ...first, alternative: others[0] } : names ?? first;
     }
 }

@@ -120,17 +120,32 @@ ask_as_client(struct visit *v)
     cache_serve_status(v);
 }
 
+/* What somebody else is filling. */
+static void
+serve_fresh(struct visit *v)
+{
+    caching_counts(v->c)->stored++;
+    leave(&v->found);
+    serve(v, take(&v->fresh), NULL);
+}
+
 /* Asks the origin; v->told.forward says why. */
 static void
 fetch(struct visit *v)
 {
     bool for_whole = v->fresh != NULL;
+    enum cache_fetched fetched;
 
     caching_counts(v->c)->misses++;
     v->x->cached = CACHED_MISS;
-    switch (cache_fetch(v, run_next)) {
+    if (!cache_aside_wanted(v) || !cache_fetch_aside(v, &fetched))
+        fetched = cache_fetch(v, run_next);
+    switch (fetched) {
     case CACHE_FETCHED_NEW:
         serve_new(v);
+        break;
+    case CACHE_FETCHED_ASIDE:
+        serve_fresh(v);
         break;
     case CACHE_FETCHED_RENEWED:
     case CACHE_FETCHED_EXCUSED:

@@ -6,6 +6,7 @@
  *     kept.c          what is in the store for a response: head and fields as bytes
  *     cache_find.c    from a request to what is kept for it: keys, Vary, sharing a fetch
  *     cache_fetch.c   asking the origin, and what its answer means: new, confirmed, not for us
+ *     cache_aside.c   the same by a child, where the client is answered before all has arrived
  *     cache_fill.c    a body on its way into the store, and to those who wait for it
  *     cache_serve.c   an answer from the store
  *     cache_pieces.c  large responses in pieces, each fetched when somebody reads as far
@@ -157,12 +158,17 @@ enum cache_fetched {
     CACHE_FETCHED_PASS,    /* x->response goes on to the client as it is */
     CACHE_FETCHED_PIECE,   /* x->response is the first piece of what cannot be kept: of no use */
     CACHE_FETCHED_NEW,     /* v->fresh is published, and x->response.body to be pulled into it */
+    CACHE_FETCHED_ASIDE,   /* v->fresh is published, and being filled by somebody else */
     CACHE_FETCHED_RENEWED, /* v->found is complete, confirmed, and fresh again */
     CACHE_FETCHED_EXCUSED, /* v->found is stale, but better than an error */
 };
 
 /* Asks the origin with run(v), under conditions when v->found is there. */
 enum cache_fetched cache_fetch(struct visit *v, void (*run)(struct visit *v));
+/* The request has conditions or ranges, which may be answered before all has arrived. */
+bool cache_aside_wanted(const struct visit *v);
+/* cache_fetch() by a child, whose answer x->response becomes; false: no memory, nothing was done. */
+bool cache_fetch_aside(struct visit *v, enum cache_fetched *fetched);
 /* An answer that nobody looked for in the store: may it, and can it, be kept?  v->fresh then. */
 enum cache_fetched cache_fetch_take(struct visit *v);
 

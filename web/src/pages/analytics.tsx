@@ -66,10 +66,14 @@ const LISTS: [key: string, title: string, what: string][] = [
     ['threats', 'Threats', 'What was refused'],
 ];
 
-function columns(what: string, most: number, name: (item: Item) => string): Column<Item>[] {
+function columns(what: string, most: number, plain: boolean, name: (item: Item) => string): Column<Item>[] {
     return [
-        { head: what, cell: i => <span class="mono cut" title={i.name}>{name(i)}</span>, names: true },
-        { head: 'Share', cell: i => <Meter part={i.requests / most} label={`${percent(i.requests / most, 0)} of the first`} /> },
+        { head: what, cell: i => (
+            <>
+                <span class={`cut ${plain ? '' : 'mono'}`} title={i.name}>{name(i)}</span>
+                <Meter part={i.requests / most} label={`${percent(i.requests / most, 0)} of the first`} />
+            </>
+        ), names: true },
         { head: 'Requests', cell: i => <span title={i.within ? `at most ${count(i.within)} too many` : undefined}>{i.within ? '≤ ' : ''}{count(i.requests)}</span>, sort: i => i.requests, number: true },
         { head: 'Errors', cell: i => <span class={i.errors ? 'bad-text' : ''}>{i.requests ? percent(i.errors / i.requests) : '–'}</span>, sort: i => i.errors, number: true },
         { head: 'Bytes', cell: i => bytes(i.bytes), sort: i => i.bytes, number: true },
@@ -77,12 +81,12 @@ function columns(what: string, most: number, name: (item: Item) => string): Colu
     ];
 }
 
-function Ranking(props: { list: List | undefined; title: string; what: string; name?: (item: Item) => string }) {
+function Ranking(props: { list: List | undefined; title: string; what: string; name?: (item: Item) => string; slim?: boolean }) {
     const items = props.list?.items ?? [];
 
     return (
         <Table caption={props.title} rows={items} id={i => i.name} most={10} empty="Nothing in this time."
-            columns={columns(props.what, items[0]?.requests || 1, props.name ?? (i => i.name || '(none)'))} />
+            columns={columns(props.what, items[0]?.requests || 1, !!props.name, props.name ?? (i => i.name || '(none)')).slice(0, props.slim ? 2 : undefined)} />
     );
 }
 
@@ -165,14 +169,14 @@ export function Analytics() {
                 <>
                     <Card><Sums totals={kept.totals} /></Card>
                     <Curves span_s={span} now={now} />
-                    <Card title="Countries" class="spaced">
+                    <Card title="Countries" class="spaced ranked">
                         {countries.size ? <div class="map-and-table"><WorldMap of={countries} unit="requests" />
-                            <Ranking list={kept.countries} title="Countries" what="Country" name={i => countryName(i.name)} /></div>
+                            <Ranking list={kept.countries} title="Countries" what="Country" name={i => countryName(i.name)} slim /></div>
                             : <p class="quiet">No country is known: <code>analytics: database</code> names a MaxMind database of countries.</p>}
                     </Card>
                     <div class="grid">
                         {LISTS.filter(([key]) => kept[key]).map(([key, title, what]) => (
-                            <Card key={key} title={title}>
+                            <Card key={key} title={title} class="ranked">
                                 <Ranking list={kept[key]} title={title} what={what} name={key === 'threats' ? i => words(i.name) : undefined} />
                             </Card>
                         ))}

@@ -36,6 +36,12 @@ function labelOf(item: Json, i: number): string {
     return String(name ?? address ?? (words || (to ? `to ${String(to)}` : `number ${i + 1}`)));
 }
 
+function titleOf(book: Book, now: Json, at: string): string {
+    const path = typed(book, parse(decodeURI(at)));
+
+    return path.map((part, i) => (typeof part === 'number' ? labelOf(get(now, path.slice(0, i + 1)) ?? '', part) : part)).join(' › ');
+}
+
 function childrenOf(book: Book, name: string, raw: Raw, now: Json): [string, string][] {
     const shape = book.shape(raw);
     const value = get(now, [name]);
@@ -200,7 +206,7 @@ function Forms() {
             )}
             <div class="config">
                 <Tree book={book} now={held.now} at={at} />
-                <Card title={decodeURI(at).slice(1).replace(/\//g, ' › ')} class="editor"><Editor book={book} draft={held} at={at} /></Card>
+                <Card title={titleOf(book, held.now, at)} class="editor"><Editor book={book} draft={held} at={at} /></Card>
             </div>
             {isDirty(held) && <Pending draft={held} review={review} />}
             {order && (

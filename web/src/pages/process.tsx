@@ -50,7 +50,7 @@ function Log() {
         <Card title="Log">
             <Waiting for={log} what="the level of the log" />
             {level && (
-                <Field label="Tells" hint="Until the next start; `process: log_level` in the configuration says it for good.">
+                <Field label="Tells" hint={<>Until the next reload; <code>process: log_level</code> in the configuration says it for good.</>}>
                     {(id, d) => (
                         <select id={id} aria-describedby={d} value={level} disabled={!may(who, 'operate')} onChange={set}>
                             {[...new Set([...LEVELS, level])].map(l => <option key={l} value={l}>{l}{l === 'error' ? '' : ' and above'}</option>)}

@@ -6,6 +6,7 @@ import { useState } from 'preact/hooks';
 import { call } from '../api';
 import { ago, moment } from '../format';
 import { diffLines, hunks } from '../lines';
+import { noteChange } from '../live';
 import { Action, attempt, Badge, Card, Dialog, Field, valueOf, Waiting } from '../parts/basics';
 import { ChangeDialog, type ChangeOrder, PatchView } from '../parts/plan';
 import { Table } from '../parts/table';
@@ -108,7 +109,7 @@ export function Revisions() {
         <>
             <Card aside={
                 <Action right="admin" class="button" disabled={all.length < 2} confirm="The configuration before this one comes back into force, as a new revision."
-                    do={() => attempt('The configuration before is in force again.', () => call('POST', '/v1/rollback')).then(list.reload)}>Roll back by one</Action>
+                    do={() => attempt('The configuration before is in force again.', () => call('POST', '/v1/rollback')).then(noteChange)}>Roll back by one</Action>
             } title="Configurations so far">
                 <Waiting for={list} what="the revisions" />
                 {list.value && (

@@ -29,7 +29,7 @@ export function SignIn() {
         <main class="signin" aria-labelledby="title">
             <form class="card" onSubmit={submit}>
                 <p class="wordmark">maitred</p>
-                <h1 id="title">Good evening. Whom may I announce?</h1>
+                <h1 id="title">Whom may I announce?</h1>
                 <Field label="Token" fault={fault || why}
                     hint={<>One of <code>admin: tokens</code> in the configuration. It stays in this tab until you close it.</>}>
                     {(id, described) => (

@@ -70,7 +70,7 @@ export function Traces() {
             <Waiting for={resource} what="the traces" />
             {resource.value && (
                 <Table caption="Traces, the newest first" rows={resource.value.traces ?? []} id={t => t.trace_id + t.request_id}
-                    empty="No exchange was traced. `tracing: sample` or `tracing: when` in the configuration says which are." columns={[
+                    empty="No exchange was traced: “tracing” in the configuration says which are." columns={[
                         { head: 'Request', cell: t => <a class="mono cut" href={`#/traces/${segment(t.request_id || t.trace_id)}`}>{t.method} {t.host}{t.target}</a>, names: true },
                         { head: 'Status', cell: t => <Badge tone={toneOf(t.status)}>{t.status}</Badge>, sort: t => t.status },
                         { head: 'Reason', cell: t => words(t.reason === 'none' ? '' : t.reason ?? ''), sort: t => t.reason },

@@ -14,10 +14,10 @@ import type { Server, Upstream } from '../types';
 
 const TONES: Record<string, Tone> = { up: 'good', draining: 'warn', maintenance: 'info', leaving: 'quiet', down: 'bad',
     ejected: 'bad', resting: 'warn', 'not checked yet': 'quiet' };
-const WANTED: [state: string, shown: string, verb: string, done: string][] = [
-    ['ready', 'Ready', 'Make ready', 'is ready'],
-    ['draining', 'Drain', 'Drain', 'finishes what it has and gets nothing new'],
-    ['maintenance', 'Maintain', 'Put into maintenance', 'is in maintenance'],
+const WANTED: [state: string, shown: string, done: string][] = [
+    ['ready', 'Ready', 'is ready'],
+    ['draining', 'Drain', 'finishes what it has and gets nothing new'],
+    ['maintenance', 'Maintain', 'is in maintenance'],
 ];
 
 function pathOf(upstream: string, server?: string): string {
@@ -56,10 +56,10 @@ function Buttons(props: { upstream: string; server: Server; reload: () => void }
     const wanted = wantedOf(server);
 
     return (
-        <div class="row">
+        <div class="actions">
             <span class="segments" role="group" aria-label={`State of ${server.address}`}>
-                {WANTED.map(([state, shown, verb, done]) => (
-                    <Action key={state} class="" pressed={wanted === state} label={`${verb}: ${server.address}`}
+                {WANTED.map(([state, shown, done]) => (
+                    <Action key={state} class="" pressed={wanted === state} label={`${shown}: ${server.address}`}
                         do={() => attempt(`${server.address} ${done}.`,
                             () => call('PATCH', pathOf(upstream, server.address), { body: { state } })).then(props.reload)}>
                         {shown}
@@ -84,6 +84,12 @@ function State(props: { server: Server }) {
             {server.why && <span class="why">{server.why}</span>}
         </>
     );
+}
+
+function Failures(props: { server: Server }) {
+    const { failures, exchanges } = props.server;
+
+    return <><span class={failures ? 'bad-text' : ''}>{count(failures)}</span> <span class="quiet">of {count(exchanges)}</span></>;
 }
 
 function AddServer(props: { upstream: string; reload: () => void }) {
@@ -159,8 +165,7 @@ function Group(props: { upstream: Upstream; reload: () => void; shown: boolean }
                         { head: 'State', cell: s => <State server={s} />, sort: s => s.state },
                         { head: 'In flight', cell: s => count(s.inflight), sort: s => s.inflight, number: true },
                         { head: 'Latency', cell: s => (s.latency_us ? duration(s.latency_us) : '–'), sort: s => s.latency_us, number: true },
-                        { head: 'Exchanges', cell: s => count(s.exchanges), sort: s => s.exchanges, number: true },
-                        { head: 'Failures', cell: s => <span class={s.failures ? 'bad-text' : ''}>{count(s.failures)}</span>, sort: s => s.failures, number: true },
+                        { head: 'Failures', cell: s => <Failures server={s} />, sort: s => s.failures, number: true },
                         { head: 'Weight', cell: s => <Weight upstream={u.name} server={s} reload={reload} /> },
                         { head: 'Actions', cell: s => <Buttons upstream={u.name} server={s} reload={reload} />, wide: true },
                     ]} />

@@ -24,9 +24,11 @@ interface Props {
     /** Lines are parts of a whole: areas on top of each other. */
     stacked?: boolean;
     height?: number;
-    /** Seconds shown when there are fewer points. */
+    /** The present: the axis is not scaled to a handful of points. */
     span_s?: number;
 }
+
+const LEAST_S = 60;
 
 type Points = (number | null)[];
 
@@ -41,26 +43,29 @@ function stack(lines: Line[]): Points[] {
 }
 
 function styleOf(name: string): string {
-    return getComputedStyle(document.documentElement).getPropertyValue(name).trim() || '#888';
+    return getComputedStyle(document.documentElement).getPropertyValue(name).trim() || '#888888';
 }
 
-function translucent(colour: string, part: number): string {
-    return colour.startsWith('#') && colour.length === 7
-        ? colour + Math.round(part * 255).toString(16).padStart(2, '0') : colour;
+/** Opaque, so that an area does not take the colour of those behind it. */
+function mixed(colour: string, ground: string, part: number): string {
+    const channel = (text: string, at: number) => parseInt(text.slice(1 + 2 * at, 3 + 2 * at), 16);
+
+    return '#' + [0, 1, 2].map(at => Math.round(channel(colour, at) * part + channel(ground, at) * (1 - part))
+        .toString(16).padStart(2, '0')).join('');
 }
 
 function optionsOf(props: Props, width: number): uPlot.Options {
-    const ink = styleOf('--muted'), grid = { stroke: styleOf('--line'), width: 1 };
+    const card = styleOf('--card'), ink = styleOf('--muted'), grid = { stroke: styleOf('--line'), width: 1 };
     const axis = { stroke: ink, grid, ticks: { show: false }, font: '11px system-ui, sans-serif' };
     const ordered = props.stacked ? [...props.lines].reverse() : props.lines;
 
     return {
         width, height: props.height ?? 180,
-        padding: [8, 8, 0, 0],
+        padding: [8, 18, 0, 0],
         cursor: { drag: { x: false, y: false }, points: { size: 6 } },
         legend: { show: false },
         scales: {
-            x: { time: true, range: props.span_s ? (_u, min, max) => [Math.min(min, max - props.span_s!), max] : undefined },
+            x: { time: true, range: props.span_s ? (_u, min, max) => [Math.min(min, max - LEAST_S), max] : undefined },
             y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.12 : 1] },
         },
         axes: [
@@ -72,7 +77,7 @@ function optionsOf(props: Props, width: number): uPlot.Options {
         series: [{}, ...ordered.map(line => {
             const colour = styleOf(line.colour);
             return { label: line.name, stroke: colour, width: 1.6, points: { show: false },
-                fill: props.stacked ? translucent(colour, 0.32) : props.lines.length === 1 ? translucent(colour, 0.14) : undefined };
+                fill: props.stacked || props.lines.length === 1 ? mixed(colour, card, props.stacked ? 0.4 : 0.13) : undefined };
         })],
     };
 }

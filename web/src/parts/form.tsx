@@ -6,7 +6,7 @@
  * they would be written: a field that is emptied is an option that is not there.
  */
 import { createContext } from 'preact';
-import { useContext, useId, useState } from 'preact/hooks';
+import { useContext, useEffect, useId, useState } from 'preact/hooks';
 import type { Fault } from '../api';
 import { isObject, type Json, type Path, pointer } from '../pointer';
 import type { Book, Raw, Shape } from '../schema';
@@ -76,20 +76,33 @@ function Single(props: Part & { shape: Shape }) {
     );
 }
 
+function linesOf(text: string): string[] {
+    return text.split('\n').map(l => l.trim()).filter(Boolean);
+}
+
 /** Lists of words: one a line. */
 function Words(props: Part & { shape: Shape }) {
     const { set, faults, disabled } = useContext(Form);
     const { path, value } = props;
     const items = value === undefined ? [] : Array.isArray(value) ? value : [value];
+    const written = items.map(shown).join('\n');
+    const [text, setText] = useState(written);
 
+    // What is being typed may have an empty line at its end; what comes from elsewhere replaces it.
+    useEffect(() => {
+        if (linesOf(text).join('\n') !== written)
+            setText(written);
+    }, [written]);
+    const change = (event: Event) => {
+        const lines = linesOf(valueOf(event));
+        setText(valueOf(event));
+        set(path, !lines.length ? undefined : lines.length === 1 && !Array.isArray(value) ? lines[0] : lines);
+    };
     return (
         <Field label={props.name} hint={<><Described text={props.shape.description} /> One a line.</>} fault={faultAt(faults, path)}>
             {(id, d) => (
                 <textarea id={id} aria-describedby={d} disabled={disabled} rows={Math.min(8, items.length + 1)} spellcheck={false}
-                    value={items.map(shown).join('\n')} onChange={e => {
-                        const lines = valueOf(e).split('\n').map(l => l.trim()).filter(Boolean);
-                        set(path, lines.length ? lines : undefined);
-                    }} />
+                    value={text} onInput={change} />
             )}
         </Field>
     );
@@ -222,6 +235,8 @@ function MapPart(props: Part & { shape: Extract<Shape, { kind: 'map' }> }) {
     const held = isObject(value) ? value : {};
     const item = book.shape(shape.of);
 
+    if (value !== undefined && value !== null && typeof value !== 'object')
+        return <Single {...props} />;
     return (
         <Box title={name} text={shape.description} fault={faultAt(faults, path)} remove={value === undefined ? undefined : () => set(path, undefined)}>
             {Object.entries(held).map(([key, v]) => (
@@ -277,7 +292,9 @@ function ChoicePart(props: Part & { shape: Extract<Shape, { kind: 'choice' }> })
 
 export function Option(props: Part & { as?: Shape }) {
     const { book } = useContext(Form);
-    const shape = props.as ?? book.shape(props.raw);
+    const said = props.as ?? book.shape(props.raw);
+    const other = said.kind === 'text' && typeof props.value === 'object' ? said.alternative : undefined;
+    const shape: Shape = other ? { ...other, description: said.description } : said;
 
     switch (shape.kind) {
     case 'object':

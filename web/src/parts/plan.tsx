@@ -5,16 +5,26 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { call, Problem } from '../api';
-import { plural, words } from '../format';
+import { count, plural, words } from '../format';
+import { noteChange } from '../live';
 import type { PatchStep, Plan, Written } from '../types';
 import { Badge, Dialog, Fault, Field, say, type Tone, valueOf } from './basics';
 
-const SIGNS: Record<string, [string, Tone]> = { added: ['+', 'good'], removed: ['−', 'bad'], gone: ['−', 'bad'], changed: ['~', 'warn'],
+const SIGNS: Record<string, [string, Tone]> = { added: ['+', 'good'], removed: ['−', 'bad'], changed: ['~', 'warn'],
     moved: ['↕', 'info'], unreachable: ['!', 'bad'] };
 const MOST = 200;
 
+/** What becomes of a request: {"route": "shop", "middleware": ["cache"], "to": "app"}. */
+function outcome(o: Record<string, unknown>): string {
+    if (o.route === null)
+        return `no route${o.why ? `: ${String(o.why)}` : ''}`;
+    const through = Array.isArray(o.middleware) && o.middleware.length ? ` through ${o.middleware.join(', ')}` : '';
+    return `${String(o.route)}${through}${o.to ? ` to ${String(o.to)}` : ''}${o.says ? `: ${String(o.says)}` : ''}`;
+}
+
 export function brief(value: unknown): string {
-    const text = typeof value === 'string' ? value : JSON.stringify(value) ?? '';
+    const told = typeof value === 'object' && value !== null && 'route' in value ? outcome(value as Record<string, unknown>) : value;
+    const text = typeof told === 'string' ? told : JSON.stringify(told) ?? '';
 
     return text.length > 240 ? text.slice(0, 239) + '…' : text;
 }
@@ -40,6 +50,8 @@ function warningText(w: unknown): string {
 
 export function PlanView(props: { plan: Plan }) {
     const { changes = [], different = [], warnings = [], replayed = 0 } = props.plan;
+    const shown = Math.min(changes.length, MOST);
+    const all = Object.values(props.plan.counts ?? {}).reduce((n, c) => n + c, 0) || changes.length;
 
     return (
         <div class="plan">
@@ -50,20 +62,20 @@ export function PlanView(props: { plan: Plan }) {
                     return (
                         <li key={i}>
                             <Badge tone={tone}><span aria-hidden="true">{sign} </span>{words(c.kind)}</Badge>{' '}
-                            {words(c.what)} <b>{c.name}</b> <Beside before={c.before} after={c.after} />
+                            {words(c.what)} <b>{c.name}</b>{c.about && !c.name && <> {c.about}</>}{c.path && <span class="where"> {c.path}</span>} <Beside before={c.before} after={c.after} />
                             {c.where && <span class="where"> {c.where}</span>}
                         </li>
                     );
                 })}
             </ul>
-            {changes.length > MOST && <p class="quiet">And {plural(changes.length - MOST, 'more change')}.</p>}
+            {all > shown && <p class="quiet">And {plural(all - shown, 'more change')}.</p>}
             {warnings.map((w, i) => <p class="notice warn" key={i}>{warningText(w)}</p>)}
             {replayed > 0 && !different.length &&
                 <p class="quiet">{plural(replayed, 'recent request')} would be answered as before.</p>}
             {different.length > 0 && (
                 <>
                     <h3>Requests that would go another way</h3>
-                    <p class="quiet">Of {plural(replayed, 'recent request')} that were put to both.</p>
+                    <p class="quiet">{count(props.plan.differing ?? different.length)} of {plural(replayed, 'recent request')} that were put to both.</p>
                     <ul class="plain-list">
                         {different.slice(0, 50).map((d, i) => (
                             <li key={i}>
@@ -177,6 +189,7 @@ export function ChangeDialog(props: { order: ChangeOrder; onClose: () => void; o
             const { value } = await call<Written>(order.method, order.path + query(wishes),
                 { body: order.body, type: order.type, match: order.match ?? undefined });
             say(order.done);
+            noteChange();
             props.onDone(value);
         } catch (error) {
             fail(error);

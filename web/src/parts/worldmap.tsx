@@ -6,7 +6,7 @@
 import { count } from '../format';
 import { WORLD } from './world';
 
-const WIDTH = 24, HEIGHT = 19;
+const WIDTH = 24, HEIGHT = 19, COLUMNS = (WORLD[0].length + 1) / 3;
 const regions = new Intl.DisplayNames('en', { type: 'region', fallback: 'none' });
 
 export function countryName(code: string): string {
@@ -30,7 +30,7 @@ export function WorldMap(props: { of: Map<string, number>; unit: string }) {
         : `Map of ${props.unit} by country: none is known.`;
 
     return (
-        <svg class="map" viewBox={`0 0 ${39 * WIDTH} ${WORLD.length * HEIGHT}`} role="img" aria-label={said}>
+        <svg class="map" viewBox={`0 0 ${COLUMNS * WIDTH} ${WORLD.length * HEIGHT}`} role="img" aria-label={said}>
             {cells.map(({ code, x, y }) => {
                 const n = props.of.get(code) ?? 0, part = strength(n, most);
                 return (

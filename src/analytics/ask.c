@@ -164,9 +164,9 @@ lock_scratch(struct keeper *k, char why[200])
 {
     struct timespec until;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
+    clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += PATIENCE_S;
-    if (pthread_mutex_clocklock(&k->merging, CLOCK_MONOTONIC, &until) == 0)
+    if (pthread_mutex_timedlock(&k->merging, &until) == 0)
         return true;
     snprintf(why, 200, "analytics are busy; try again later");
     return false;

@@ -49,9 +49,9 @@ lock_soon(struct history *h)
 {
     struct timespec until;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
+    clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += PATIENCE_S;
-    return pthread_mutex_clocklock(&h->lock, CLOCK_MONOTONIC, &until) == 0;
+    return pthread_mutex_timedlock(&h->lock, &until) == 0;
 }
 
 /* ------------------------------------------------------------------ statements */

@@ -344,9 +344,9 @@ keeper_stop(struct keeper *k)
 
     atomic_store(&k->stopping, true);
     keeper_wake();
-    clock_gettime(CLOCK_MONOTONIC, &until);
+    clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += STOP_S;
-    if (pthread_clockjoin_np(k->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+    if (pthread_timedjoin_np(k->thread, NULL, &until) == 0)
         return true;
     log_error("analytics: the disk does not answer; what is in memory is lost");
     return false;

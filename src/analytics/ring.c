@@ -112,9 +112,11 @@ ring_peek(struct ring *r)
     h = head_at(r, at);
     if (!h->skip)
         return h + 1;
-    /* What is skipped is published together with the record behind it. */
-    atomic_store_explicit(&r->read, at + h->bytes, memory_order_release);
-    return head_at(r, at + h->bytes) + 1;
+    /* What is skipped is published together with the record behind it; what is given back is not
+     * looked at again. */
+    at += h->bytes;
+    atomic_store_explicit(&r->read, at, memory_order_release);
+    return head_at(r, at) + 1;
 }
 
 void

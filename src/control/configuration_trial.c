@@ -46,16 +46,19 @@ copy(char *to, size_t room, struct slice from)
 
 /* ------------------------------------------------------------------ its end */
 
+/* Who waits for the end sees it when everything is done. */
 static void
 end(enum trial_state how)
 {
-    trial.seen.state = how;
     if (how == TRIAL_REVERTED) {
         log_warning("admin: the change of %s was taken back: %s", trial.seen.who, trial.seen.why);
         (void) change_serve_again(trial.before.now);
         change_swap(&trial.before);
     } else {
         trial.seen.revision = change_keep(trial.cause, trial.who, trial.comment);
+        if (!trial.seen.revision)
+            snprintf(trial.seen.why, sizeof(trial.seen.why),
+                     "it is served, but could not be kept: %.*s", SLICE_ARG(revisions_fault()));
         log_info("admin: the change of %s is kept revision=%lld", trial.seen.who,
                  (long long) trial.seen.revision);
     }
@@ -69,6 +72,7 @@ end(enum trial_state how)
     });
     change_drop(&trial.before);
     guard_samples_free(take(&trial.samples));
+    trial.seen.state = how;
     events_changed("trial", trial.who);
     arena_free(&trial.arena);
 }

@@ -13,6 +13,8 @@
 #include "control/state.h"
 #include "observe/log.h"
 
+#include <stdio.h>
+
 const char *const revision_causes[] = {
     [REVISION_START] = "start",       [REVISION_RELOAD] = "reload",
     [REVISION_CHANGE] = "change",     [REVISION_ROLLBACK] = "rollback",
@@ -53,6 +55,8 @@ static const struct database_layout layout = {
 };
 
 struct database state_database;
+/* Why the last revision could not be kept: smaller things may find room where it did not. */
+static char unkept[DATABASE_FAULT_MAX + 40];
 
 /* ------------------------------------------------------------------ life */
 
@@ -60,6 +64,7 @@ bool
 revisions_open(const char *folder)
 {
     revisions_close();
+    unkept[0] = '\0';
     return folder && database_open(&state_database, folder, "revisions.db", &layout);
 }
 
@@ -75,16 +80,22 @@ revisions_fault(void)
 {
     struct slice fault = database_fault(&state_database);
 
+    if (!state_database.fault[0] && unkept[0])
+        return slice_str(unkept);
     if (!slice_is_present(fault) && !state_database.path[0])
         fault = SLICE("there is no state directory: changes are forgotten when the process ends "
                       "(set `admin: {state: ...}`)");
     return fault;
 }
 
+/* Something that says what is there already. */
 static void
 try_to_write(void *arg)
 {
-    *(bool *) arg = database_begin(&state_database) && !database_end(&state_database, false);
+    struct database *d = &state_database;
+
+    *(bool *) arg = database_begin(d) && database_end(d, database_do(d, "PRAGMA application_id = "
+                                                                        "0x6d747264"));
 }
 
 bool
@@ -177,6 +188,10 @@ revisions_add(const struct revision *r)
 
     CHECK(r->cause >= 0 && r->cause <= REVISION_REVERT);
     database_work(&state_database, add, &a);
+    unkept[0] = '\0';
+    if (!a.number && state_database.path[0])
+        snprintf(unkept, sizeof(unkept), "the last change could not be kept: %s",
+                 state_database.fault);
     return a.number;
 }
 

@@ -178,8 +178,9 @@ zsh(struct text *out)
         put_quoted(out, c->summary, "'\\''", ":\\");
         text_literal(out, "'\n");
     }
-    text_literal(out, "  )\n  if ((CURRENT == 2)); then\n    _describe command commands\n    return\n"
-                      "  fi\n  shift words\n  ((CURRENT--))\n  case $words[1] in\n");
+    text_literal(out,
+                 "  )\n  if ((CURRENT == 2)); then\n    _describe command commands\n    return\n"
+                 "  fi\n  shift words\n  ((CURRENT--))\n  case $words[1] in\n");
     for (const struct command *c = command_list; c->name; c++) {
         text_printf(out, "    %s) _arguments '--help[Say how it is used.]'", c->name);
         for (size_t i = 0; (o = command_option_at(c, i)); i++)

@@ -27,7 +27,8 @@ enum { COMMAND_GROUPS = 3 };
 
 struct command {
     const char *name;
-    const char *words; /* beside options: "METHOD URL", "[POINTER]", "get|set POINTER"; NULL: none */
+    const char *words; /* beside options: "METHOD URL",
+                        * "[POINTER]", "get|set POINTER"; NULL: none */
     const char *summary;
     /* argv without program and command; the exit status. */
     int (*run)(const struct command *self, int argc, char **argv);

@@ -207,7 +207,8 @@ TEST(an_answer_to_head_has_no_body)
 
 TEST(a_unix_socket)
 {
-    struct question q = {.f = {.deadline_us = QUICK_US, .max_bytes = 9, .url = SLICE("http://h/x")}};
+    struct question q = {
+        .f = {.deadline_us = QUICK_US, .max_bytes = 9, .url = SLICE("http://h/x")}};
     char path[64];
 
     snprintf(path, sizeof(path), "/tmp/maitred-fetch-test-%d.sock", (int) getpid());
@@ -230,7 +231,8 @@ TEST(a_unix_socket)
 
 TEST(a_unix_socket_whose_path_is_too_long)
 {
-    struct question q = {.f = {.deadline_us = QUICK_US, .max_bytes = 9, .url = SLICE("http://h/x")}};
+    struct question q = {
+        .f = {.deadline_us = QUICK_US, .max_bytes = 9, .url = SLICE("http://h/x")}};
     char path[200] = "/";
 
     memset(path + 1, 'x', sizeof(path) - 2);
@@ -260,7 +262,8 @@ TEST(a_body_as_it_comes)
 {
     static const char *const cases[] = {
         "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello there",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n there\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n "
+        "there\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\n\r\nhello there",
     };
 

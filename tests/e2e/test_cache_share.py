@@ -7,52 +7,13 @@ import threading
 import pytest
 
 from support.client import Client, get
+from support.gate import MINUTE, Gate
 from support.load import FULL
 from support.pages import Pages, ask, page, read_cache_status
 from support.wait import eventually, seconds, volume
 from support.wire import Closed, encode
 
-MINUTE = ("Cache-Control", "max-age=60")
 CLIENTS = 1000 if FULL else volume(200)
-
-
-class Gate:
-    """An origin that sends pieces of a response, each when the test says so."""
-
-    def __init__(self, stage, fields=(MINUTE,), total=None):
-        self.steps = []
-        self.fields = [*fields, *([("Content-Length", str(total))] if total else [])]
-        self.ready = threading.Condition()
-        self.origin = stage.origin(self.script)
-
-    def script(self, conn):
-        while True:
-            conn.read_request()
-            for piece in self.pieces():
-                conn.send(piece)
-
-    def pieces(self):
-        sent = 0
-        while True:
-            with self.ready:
-                assert self.ready.wait_for(lambda: len(self.steps) > sent, seconds(15))
-                piece = self.steps[sent]
-            if piece is None:
-                return
-            yield piece
-            sent += 1
-
-    def send(self, *pieces):
-        with self.ready:
-            self.steps += pieces
-            self.ready.notify_all()
-
-    def head(self):
-        self.send(encode("HTTP/1.1 200 OK", self.fields, b""))
-
-    @property
-    def asked(self):
-        return len(self.origin.requests)
 
 
 def crowd(stage, proxy, n, path="/"):

@@ -22,13 +22,18 @@ FILES = sorted(os.path.relpath(path, FOLDER) for path in glob.glob(os.path.join(
 EXPECT = re.compile(r"#\s*expect:\s*(\S+)\s+(\S+)(?:\s+([^\s>]+))?\s*->\s*(\d{3})\s*$", re.M)
 
 
+def secrets(text):
+    """Something for every variable of the environment that the example names."""
+    return {found: "a secret of the tests" for found in re.findall(r"\$\{env:(\w+)\}", text)}
+
+
 def test_there_are_examples():
     assert FILES
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_it_is_valid(name):
-    env = {found: "secret" for found in re.findall(r"\$\{env:(\w+)\}", _read(name))}
+    env = secrets(_read(name))
     done = command("check", "-c", os.path.join(FOLDER, name), env=env)
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr, done.stderr
@@ -71,6 +76,11 @@ class Edit:
 def relocate(text, origin, folder):
     """The example with free addresses, our origin for its servers, and its logs in a folder: (text, address)."""
     edit, addresses = Edit(text), []
+    admin = _member(edit.tree, "admin")
+    for listener in _items(_member(admin, "listen")):
+        edit.put(_member(listener, "address") or listener, f"127.0.0.1:{free_port()}")
+    if admin is not None:
+        edit.put(_member(admin, "state"), f"{folder}/state")
     for listener in _items(_member(edit.tree, "listeners")):
         where = _member(listener, "address") or listener
         old = where.value
@@ -103,7 +113,7 @@ def test_it_does_what_it_says(stage, name):
     text = _read(name)
     expectations = EXPECT.findall(text)
     assert expectations, "an example says what to expect: `# expect: GET / -> 200`"
-    proxy = Maitred(start=False, env={found: "secret" for found in re.findall(r"\$\{env:(\w+)\}", text)})
+    proxy = Maitred(start=False, env=secrets(text))
     with stage.use(proxy):
         shutil.copytree(FOLDER, os.path.join(proxy.dir, "examples"))
         text, addresses = relocate(text, origin, proxy.dir)

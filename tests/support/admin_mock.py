@@ -343,7 +343,7 @@ class AdminMock:
         config = patched(self.config, body) if "json-patch" in kind else yaml.safe_load(body) if "yaml" in kind else body
         drain = (config.get("process") or {}).get("drain", "30s")
         if not re.fullmatch(r"\d+(ms|s|m|h)", str(drain)):
-            raise Problem(422, "the configuration is wrong", [{"pointer": "/process/drain", "file": "", "line": 1, "column": 1,
+            raise Problem(422, "the configuration is wrong", [{"file": "request body", "line": 1, "column": json.dumps(body).replace(": ", ":").replace(", ", ",").find(drain) + 1,
                                                                "detail": f"`{drain}` is not a duration", "hint": "write 30s, or 5m"}])
         return config
 

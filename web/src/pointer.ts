@@ -86,3 +86,44 @@ export function diff(a: Json | undefined, b: Json | undefined, at = ''): PatchSt
         return a.flatMap((item, i) => diff(item, b[i], `${at}/${i}`));
     return [{ op: 'replace', path: at, value: b }];
 }
+
+/**
+ * The path of the value that stands at an offset of a JSON text: that of the innermost value around it, or
+ * of the member whose key it is.
+ */
+export function pathAt(text: string, offset: number): Path {
+    const TOKEN = /"(?:\\.|[^"\\])*"|[{}[\],]|[^\s{}[\],":]+/y;
+    const open: { list: boolean; part: string | number }[] = [];
+    let found: Path = [];
+    let key = true; /* the next string of the innermost object is a key */
+
+    for (let at = 0; at < text.length;) {
+        TOKEN.lastIndex = at;
+        const match = TOKEN.exec(text);
+        if (!match) {
+            at++; /* blanks, a colon */
+            continue;
+        }
+        const [token] = match, inner = open[open.length - 1];
+        at = TOKEN.lastIndex;
+        if (token[0] === '"' && inner && !inner.list && key) {
+            inner.part = JSON.parse(token);
+            key = false;
+        }
+        if (match.index <= offset)
+            found = open.map(o => o.part);
+        if (at > offset)
+            return found;
+        if (token === '{' || token === '[') {
+            open.push({ list: token === '[', part: token === '[' ? 0 : '' });
+            key = true;
+        } else if (token === '}' || token === ']')
+            open.pop();
+        else if (token === ',' && inner) {
+            key = !inner.list;
+            if (inner.list)
+                (inner.part as number)++;
+        }
+    }
+    return found;
+}

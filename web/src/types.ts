@@ -105,7 +105,7 @@ export interface Certificate {
 }
 
 export interface Plan {
-    changes: { kind: string; what: string; name: string; about?: string; path?: string; before?: unknown; after?: unknown; where?: string }[];
+    changes: { kind: string; what: string; name: string; about?: string | null; path?: string; before?: unknown; after?: unknown; where?: string }[];
     counts?: Record<string, number>; /* of all changes; a bounded number is listed */
     replayed: number;
     differing?: number;

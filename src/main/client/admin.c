@@ -247,8 +247,9 @@ complain_of_line(const struct admin *a, const struct admin_call *c)
     fprintf(stderr, "maitred %s: %s\n", name, c->e == ERR_NO_MEMORY ? err_sentence(c->e)
                                                                    : c->answer.why);
     if (c->e == ERR_NOT_FOUND || c->e == ERR_REFUSED)
-        fprintf(stderr, "hint: is maitred running, with `admin` in its configuration?  --admin says "
-                        "where else to ask\n");
+        fprintf(stderr,
+                "hint: is maitred running, with `admin` in its configuration?  --admin says "
+                "where else to ask\n");
     else if (c->e == ERR_DENIED && a->socket)
         fprintf(stderr, "hint: the socket belongs to the user that maitred runs as; try sudo\n");
 }

@@ -4,8 +4,8 @@
 
 #include "config/document.h"
 #include "main/client/problem.h"
-#include "main/settings.h"
 #include "main/client/table.h"
+#include "main/settings.h"
 
 #include <unistd.h>
 

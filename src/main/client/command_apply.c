@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main/client/command_apply.c - commands that change which configuration is in force: apply, confirm,
- * abort, rollback, reload. */
+/* main/client/command_apply.c - commands that change which configuration is in force: apply,
+ * confirm, abort, rollback, reload. */
 #include "main/client/changes.h"
 
 enum { PATH_MAX_BYTES = 4096 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main/client/command_config.c - `maitred config`: the configuration in force, looked at and changed piece
- * by piece. */
+/* main/client/command_config.c - `maitred config`: the configuration in force, looked at and
+ * changed piece by piece. */
 #include "main/client/changes.h"
 #include "main/client/editor.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main/client/command_plan.c - `maitred plan`: what another configuration would change, as the running
- * maitred says, which knows what it serves and what was asked for lately. */
+/* main/client/command_plan.c - `maitred plan`: what another configuration would change, as the
+ * running maitred says, which knows what it serves and what was asked for lately. */
 #include "control/plan.h"
 #include "main/client/changes.h"
 

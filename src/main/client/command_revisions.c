@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main/client/command_revisions.c - `maitred revisions`: which configurations were served, and what one of
- * them says. */
+/* main/client/command_revisions.c - `maitred revisions`: which configurations were served, and what
+ * one of them says. */
 #include "main/client/lists.h"
 
 enum { PATH_ROOM = 100, SHOWN_MAX = 64 * 1024 * 1024, MOST_DEFAULT = 20, MOST_MAX = 10000 };

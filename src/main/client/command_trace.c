@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main/client/command_trace.c - `maitred trace` and `maitred explain --live`: what was decided about an
- * exchange that a running maitred has traced, and why. */
+/* main/client/command_trace.c - `maitred trace` and `maitred explain --live`: what was decided
+ * about an exchange that a running maitred has traced, and why. */
 #include "main/client/trace.h"
 
 #include "main/client/lists.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * main/client/editor.c - $EDITOR may hold arguments ("code --wait"), so a shell takes it apart, as git and
- * crontab have it; the file's name is an argument of its own and nothing that the shell reads.
+ * main/client/editor.c - $EDITOR may hold arguments ("code --wait"), so a shell takes it apart, as
+ * git and crontab have it; the file's name is an argument of its own and nothing that the shell
+ * reads.
  */
 #include "main/client/editor.h"
 

@@ -3,8 +3,8 @@
 #include "main/client/event_stream.h"
 
 void
-event_stream_init(struct event_stream *e, void (*got)(void *arg, struct slice name, struct slice data),
-            void *arg)
+event_stream_init(struct event_stream *e,
+                  void (*got)(void *arg, struct slice name, struct slice data), void *arg)
 {
     *e = (struct event_stream){.got = got, .arg = arg};
     text_init(&e->line, EVENT_STREAM_LINE_MAX);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * main/client/event_stream.h - reads a stream of server-sent events (WHATWG HTML, 9.2.6), in whatever pieces it
- * comes.
+ * main/client/event_stream.h - reads a stream of server-sent events (WHATWG HTML, 9.2.6), in
+ * whatever pieces it comes.
  */
 #ifndef MAIN_CLIENT_EVENT_STREAM_H
 #define MAIN_CLIENT_EVENT_STREAM_H
@@ -20,8 +20,8 @@ struct event_stream {
     bool        after_return; /* a line feed that comes now belongs to the line before */
 };
 
-void event_stream_init(struct event_stream *e, void (*got)(void *arg, struct slice name, struct slice data),
-                 void *arg);
+void event_stream_init(struct event_stream *e,
+                       void (*got)(void *arg, struct slice name, struct slice data), void *arg);
 /* False: a line or an event is longer than EVENT_STREAM_LINE_MAX, or memory is out. */
 bool event_stream_feed(struct event_stream *e, struct slice bytes);
 void event_stream_free(struct event_stream *e);

@@ -34,7 +34,8 @@ shape_upstream(json_t *upstream)
     json_int_t usable = 0, failures = 0, inflight = 0;
     size_t i;
 
-    json_array_foreach(servers, i, server) {
+    json_array_foreach(servers, i, server)
+    {
         usable += json_is_true(json_object_get(server, "usable"));
         failures += json_integer_value(json_object_get(server, "failures"));
         inflight += json_integer_value(json_object_get(server, "inflight"));
@@ -67,13 +68,14 @@ shape_servers(json_t *upstreams)
     size_t i, j;
 
     json_array_foreach(upstreams, i, upstream)
-        json_array_foreach(json_object_get(upstream, "servers"), j, server) {
+        json_array_foreach(json_object_get(upstream, "servers"), j, server)
+    {
             json_object_set(server, "upstream", json_object_get(upstream, "name"));
-            json_object_set_new(server, "shown_key",
+        json_object_set_new(server, "shown_key",
                                 json_sprintf("%s %s", admin_string(upstream, "name").at,
                                              admin_string(server, "address").at));
-            json_array_append(all, server);
-        }
+        json_array_append(all, server);
+    }
     return all;
 }
 
@@ -232,7 +234,8 @@ lists_set_rates(const struct list_kind *kind, const json_t *before, json_t *rows
         json_array_foreach(before, i, row)
             json_object_set(known, json_string_value(json_object_get(row, kind->identity)),
                             json_object_get(row, kind->counter));
-        json_array_foreach(rows, i, row) {
+        json_array_foreach(rows, i, row)
+        {
             const char *name = json_string_value(json_object_get(row, kind->identity));
             const json_t *was = name ? json_object_get(known, name) : NULL;
             double n = json_number_value(json_object_get(row, kind->counter)) -

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main/client/table.c - cells are written twice: to learn how wide a column is, and where they stand. */
+/* main/client/table.c - cells are written twice: to learn how wide a column is, and where they
+ * stand. */
 #include "main/client/table.h"
 
 #include "base/check.h"
@@ -92,7 +93,8 @@ put_text(const json_t *value, struct text *out)
     case JSON_TRUE: text_literal(out, "yes"); break;
     case JSON_FALSE: text_literal(out, "no"); break;
     case JSON_ARRAY:
-        json_array_foreach(value, i, item) {
+        json_array_foreach(value, i, item)
+        {
             if (i)
                 text_literal(out, ", ");
             if (json_is_string(item) || json_is_number(item))

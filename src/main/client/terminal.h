@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * main/client/terminal.h - a screen and its keys, for a program that owns the whole terminal for a while.
+ * main/client/terminal.h - a screen and its keys, for a program that owns the whole terminal for a
+ * while.
  *
  * Plain ANSI sequences that every terminal of the last thirty years knows.  While it is open,
  * signals come as events, so that whatever ends the program leaves the terminal as it was.  With a

@@ -7,6 +7,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { call, Problem } from '../api';
 import { count, plural, words } from '../format';
 import { noteChange } from '../live';
+import { pathAt, pointer } from '../pointer';
 import type { PatchStep, Plan, Written } from '../types';
 import { Badge, Dialog, Fault, Field, say, type Tone, valueOf } from './basics';
 
@@ -120,6 +121,18 @@ export interface ChangeOrder {
     preview?: ComponentChildren;
 }
 
+/** Complaints about a JSON Patch point into its text; people want to know the place in the configuration. */
+function placed(problem: Problem, order: ChangeOrder): Problem {
+    if (order.type !== 'application/json-patch+json')
+        return problem;
+    const steps = order.body as PatchStep[], text = JSON.stringify(steps);
+    const faults = problem.faults.map(f => {
+        const [step, , ...rest] = f.line === 1 && f.column ? pathAt(text, f.column - 1) : [];
+        return typeof step === 'number' ? { ...f, file: undefined, pointer: steps[step].path + pointer(rest) } : f;
+    });
+    return new Problem(problem.status, problem.title, problem.message, faults);
+}
+
 interface Wishes {
     comment: string;
     trial: boolean;
@@ -174,8 +187,9 @@ export function ChangeDialog(props: { order: ChangeOrder; onClose: () => void; o
     const [busy, setBusy] = useState(false);
 
     const fail = (error: unknown) => {
-        setProblem(error as Problem);
-        props.onProblem?.(error as Problem);
+        const told = placed(error as Problem, order);
+        setProblem(told);
+        props.onProblem?.(told);
     };
     useEffect(() => {
         if (order.preview === undefined)

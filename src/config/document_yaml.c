@@ -60,7 +60,17 @@ is_null_text(struct slice s)
     return config_node_is_null(&n);
 }
 
-/* A number or a boolean for those who go by the look of a text. */
+static size_t
+count(struct slice s, char c)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.n; i++)
+        n += s.at[i] == c;
+    return n;
+}
+
+/* A number, a time or a boolean for those who go by the look of a text. */
 static bool
 looks_typed(struct slice s)
 {
@@ -73,6 +83,8 @@ looks_typed(struct slice s)
     for (size_t i = 0; i < s.n; i++)
         if (!ascii_is_digit(s.at[i]) && !strchr("+-._:eExabcdefABCDEFo", s.at[i]))
             return false;
+    if (count(s, '.') > 1 || (count(s, '.') && count(s, ':'))) /* an address */
+        return false;
     return ascii_is_digit(s.at[0]) || (s.n > 1 && strchr("+-.", s.at[0]));
 }
 

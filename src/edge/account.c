@@ -42,6 +42,8 @@ account_prepare(void)
 {
     size_t n = 0;
 
+    if (middleware[0])
+        return; /* workers read it by now */
     while (middleware_objects[n])
         n++;
     CHECK(n <= MIDDLEWARE_MAX);

@@ -28,6 +28,15 @@ origin_us(const struct exchange_times *t)
                : 0;
 }
 
+/* Of a tunnel, until it was one. */
+static uint64_t
+took_us(const struct exchange *x)
+{
+    uint64_t end_us = account_is_tunnel(x) ? x->times.first_byte_us : x->times.done_us;
+
+    return end_us > x->times.received_us ? end_us - x->times.received_us : 0;
+}
+
 void
 account_record(unsigned worker, const struct exchange *x)
 {
@@ -51,7 +60,7 @@ account_record(unsigned worker, const struct exchange *x)
         .cache_hit = x->cached >= CACHED_HIT && x->cached <= CACHED_SHARED,
         .asked_server = slice_is_present(x->relay.server),
         .reused = x->relay.reused,
-        .took_us = account_is_tunnel(x) ? 0 : x->times.done_us - x->times.received_us,
+        .took_us = took_us(x),
         .origin_us = origin_us(&x->times),
         .saved_us = x->saved_us,
         .bytes_in = x->request_bytes,

@@ -19,24 +19,31 @@ static const struct snapshot *served;
 
 static void tell(struct exposition *e);
 
+/* One that served before, and does again, has its own still. */
+static void
+attach(struct metrics **place, const struct metric_table *table, struct slice label)
+{
+    if (!*place)
+        *place = metrics_get(table, &label);
+}
+
 void
 account_serve(struct snapshot *s, bool counted)
 {
     struct listener_config *l = s->listeners.at;
-    const struct slice nobody = SLICE("");
 
     served = s;
     account_prepare();
     metrics_collector(tell);
     if (!counted)
         return;
-    s->unrouted = metrics_get(&account_routes, &nobody);
+    attach(&s->unrouted, &account_routes, SLICE(""));
     for (size_t i = 0; i < s->listeners.n; i++)
-        l[i].metrics = metrics_get(&account_listeners, &l[i].name);
+        attach(&l[i].metrics, &account_listeners, l[i].name);
     for (size_t i = 0; s->routes && route_at(s->routes, i); i++) {
         struct route *r = (struct route *) route_at(s->routes, i);
 
-        r->metrics = metrics_get(&account_routes, &r->name);
+        attach(&r->metrics, &account_routes, r->name);
     }
 }
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who asks for a part, or under a condition, does not wait for the whole; that arrives behind it."""
+import signal
 import threading
+import time
 
 import pytest
 
@@ -194,3 +196,74 @@ def test_one_fetch_for_all_kinds_of_requests(stage):
     expected = [(200, BODY), (206, BODY[:100]), (304, b""), (206, BODY[9000:])] * 20
     got = [c.response() for c in clients]
     assert [(r.status, r.body) for r in got] == expected and gate.asked == 1
+
+
+# ---------------------------------------------------------------- the end of the process
+
+def ends_soon(proxy):
+    began = time.monotonic()
+    proxy.signal(signal.SIGTERM)
+    proxy.finish(within=seconds(10))
+    return time.monotonic() - began < seconds(2)
+
+
+@pytest.fixture
+def stuck(stage):
+    """An origin whose answers after the first break off in the middle, and do not end."""
+    def script(conn):
+        while True:
+            conn.read_request()
+            if len(origin.requests) == 1:
+                conn.respond(200, [("Cache-Control", "max-age=0, stale-while-revalidate=100"), TAG], b"old")
+                continue
+            if partly.is_set():
+                conn.send(encode("HTTP/1.1 200 OK", [MINUTE, TAG, ("Content-Length", "10000")], BODY[:100]))
+            released.wait(seconds(20))
+            return
+
+    partly, released = threading.Event(), threading.Event()
+    origin = stage.origin(script)
+    origin.partly = partly
+    yield origin
+    released.set()
+
+
+@pytest.mark.parametrize("partly", [False, True])
+def test_the_end_does_not_wait_for_a_refresh(stage, stuck, partly):
+    proxy = stage.proxy(stuck, use=["cache"])
+    if partly:
+        stuck.partly.set()
+    assert ask(proxy).body == b"old" and ask(proxy).body == b"old"
+    eventually(lambda: len(stuck.requests) == 2, what="a refresh")
+    assert ends_soon(proxy)
+
+
+def test_the_end_does_not_wait_for_a_body_without_a_client(stage, stuck):
+    proxy = stage.proxy(stuck, use=["cache"])
+    ask(proxy)
+    stuck.partly.set()
+    assert ask(proxy, "/other", ("Range", "bytes=0-9")).body == BODY[:10]
+    assert ends_soon(proxy)
+
+
+def test_the_end_does_not_wait_for_a_piece_ahead(stage):
+    def script(conn):
+        while True:
+            request = conn.read_request()
+            if request.get("range") != "bytes=0-999":
+                released.wait(seconds(20))
+                return
+            conn.send(encode("HTTP/1.1 206 Partial Content", [
+                MINUTE, TAG, ("Content-Range", "bytes 0-999/10000"), ("Content-Length", "1000")], BODY[:1000]))
+
+    released = threading.Event()
+    origin = stage.origin(script)
+    proxy = stage.proxy(origin, use=[{"cache": {"slice": 1000}}])
+    client = Client(proxy.address)
+    client.request("GET", "/")
+    client.read_until(b"\r\n\r\n")
+    assert client.read_exact(1000) == BODY[:1000]
+    client.sock.close()
+    eventually(lambda: len(origin.requests) > 1, what="a piece ahead")
+    assert ends_soon(proxy)
+    released.set()

@@ -64,6 +64,12 @@ def test_types_fit(tools):
     assert done.returncode == 0, done.stdout
 
 
+def test_parts_without_a_browser(tools):
+    done = subprocess.run(["node", "--test", "test/units.mjs"], cwd=WEB, capture_output=True, text=True,
+                          timeout=seconds(LIMIT_S), check=False)
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.parametrize("test", names_in("tests.mjs"))
 def test_page(mock, test):
     browse(mock.url, test)

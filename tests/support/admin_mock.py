@@ -14,6 +14,7 @@ import json
 import math
 import os
 import re
+import sys
 import threading
 import time
 import urllib.parse
@@ -225,8 +226,7 @@ class AdminMock:
         class Handler(_Handler):
             api = mock
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)
-        self.server.daemon_threads = True
+        self.server = _Server(("127.0.0.1", free_port()), Handler)
         self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         return self
@@ -384,6 +384,15 @@ class AdminMock:
 
     def restore(self, number, body, query, kind):
         return 200, self.written(query)
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        # A page that is left does not wait for what it asked.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

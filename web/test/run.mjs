@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * run.mjs URL TEST - one test of tests.mjs (or of live.mjs) in a browser of its own; tests/e2e/test_dashboard.py
+ * run.mjs URL TEST - one test of tests.mjs or live.mjs, or the tour, in a browser of its own; tests/e2e/test_dashboard.py
  * starts it.  SHOTS: a folder for screenshots.
  */
 import { Visit } from './browser.mjs';
 import * as live from './live.mjs';
 import * as mocked from './tests.mjs';
+import { tour } from './tour.mjs';
 
 const [url, name] = process.argv.slice(2);
-const test = { ...mocked, ...live }[name];
+const test = { ...mocked, ...live, tour }[name];
 const visit = new Visit(url, process.env.SHOTS);
 
 try {

@@ -391,12 +391,12 @@ void
 admin_put_clean(struct text *out, struct slice s)
 {
     while (s.n) {
-        size_t n = clean_length(s);
+        size_t n = clean_length(s), whole = text_utf8_length(s);
 
         if (n)
             text_put(out, slice_first(s, n));
         else
             text_byte(out, s.at[0] == '\t' || s.at[0] == '\n' ? ' ' : '?');
-        s = slice_from(s, n ? n : 1);
+        s = slice_from(s, whole ? whole : 1);
     }
 }

@@ -10,7 +10,6 @@
 #include "exchange/answer.h"
 #include "exchange/child.h"
 #include "middleware/cache/caching.h"
-#include "runtime/fiber.h"
 
 #include <stdlib.h>
 
@@ -154,7 +153,7 @@ start_filling(struct exchange *child, struct store_object *o)
         return false;
     *f = (struct filling_aside){child, o};
     store_hold(o);
-    if (fiber_start("cache fill aside", fill, f))
+    if (cache_behind("cache fill aside", fill, f))
         return true;
     store_leave(o);
     free(f);

@@ -15,8 +15,6 @@
 #include "runtime/fiber.h"
 #include "runtime/loop.h"
 
-#define LOOK_US UINT64_C(1000000) /* how often one looks whether the process ends */
-
 struct cache_filling {
     struct body         *inner;
     struct store_object *object;  /* a reference */
@@ -24,7 +22,7 @@ struct cache_filling {
     uint64_t             at;      /* where that begins */
     enum err             err;     /* how it ended; OK: it has not */
     bool                 direct;  /* the client pulls the rest */
-    struct fiber        *filler;  /* NULL: has ended */
+    bool                 filling; /* on a fiber of its own */
     struct fiber        *waiter;
 };
 
@@ -70,7 +68,7 @@ fill(void *arg)
         e = step(f);
     while (e == OK && !loop_self()->stopping);
     settle(f, e == OK ? ERR_CANCELLED : e);
-    f->filler = NULL;
+    f->filling = false;
     if (f->waiter)
         fiber_resume(f->waiter);
 }
@@ -108,8 +106,8 @@ cache_fill(struct exchange *x, struct store_object *o, struct cache_filling **fi
             return true;
         }
         *filling = f;
-        f->filler = fiber_start("cache fill", fill, f);
-        if (f->filler)
+        f->filling = cache_behind("cache fill", fill, f);
+        if (f->filling)
             return true;
     }
     body_close(inner);
@@ -178,15 +176,11 @@ cache_filling_end(struct cache_filling *f)
     enum err cancelled = self->cancelled;
 
     f->waiter = self;
+    while (f->filling)
+        fiber_suspend();
+    if (self->cancelled != OK)
+        cancelled = self->cancelled;
     fiber_uncancel(self);
-    while (f->filler) {
-        if (fiber_sleep_until(loop_now_us() + LOOK_US) != OK) {
-            cancelled = self->cancelled;
-            fiber_uncancel(self);
-        }
-        if (f->filler && loop_self()->stopping)
-            fiber_cancel(f->filler, ERR_CANCELLED);
-    }
     body_close(take(&f->inner));
     if (cancelled != OK)
         fiber_cancel(self, cancelled);

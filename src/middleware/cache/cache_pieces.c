@@ -267,7 +267,7 @@ fetch_start(const struct cache_pieces *p, uint64_t number, struct store_object *
                                        cache_purge_uri(p->uri)}};
     store_hold(f->object);
     store_hold(f->first);
-    if (f->child && prepare(f, p) && fiber_start("cache piece", fetch, f))
+    if (f->child && prepare(f, p) && cache_behind("cache piece", fetch, f))
         return true;
     store_leave(f->object);
     store_leave(f->first);

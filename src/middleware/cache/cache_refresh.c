@@ -8,7 +8,6 @@
  */
 #include "exchange/child.h"
 #include "middleware/cache/caching.h"
-#include "runtime/fiber.h"
 #include "runtime/loop.h"
 
 #include <stdlib.h>
@@ -67,7 +66,7 @@ cache_refresh(struct visit *from)
             v->x->request.method_token = SLICE("GET");
             store_hold(v->found);
             refreshes++;
-            if (fiber_start("cache refresh", refresh, v))
+            if (cache_behind("cache refresh", refresh, v))
                 return;
             refreshes--;
             store_leave(v->found);

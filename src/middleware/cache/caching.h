@@ -13,6 +13,7 @@
  *     cache_rest.c    going on alone when a shared fetch has died
  *     cache_forms.c   encoded forms beside a response (exchange/variants.h)
  *     cache_refresh.c new ones fetched in the background
+ *     cache_behind.c  where they and other work go on that no client waits for
  *     cache_purge.c   letting go: PURGE requests, unsafe methods
  *     cache_stores.c  the stores that a configuration names
  *
@@ -25,6 +26,7 @@
 #include "exchange/expr.h"
 #include "http/cache_rules.h"
 #include "http/cache_status.h"
+#include "runtime/fiber.h"
 #include "store/store.h"
 
 /* Of each worker; others may look. */
@@ -230,6 +232,9 @@ void cache_pieces_end(struct cache_pieces *p);
 bool cache_serve(struct visit *v, struct store_object *o, struct cache_filling *filling);
 /* Cache-Status of an answer that goes through. */
 void cache_serve_status(struct visit *v);
+
+/* run(arg) on a fiber of its own, which the end of the process cancels; false: no memory. */
+bool cache_behind(const char *name, fiber_run_f *run, void *arg);
 
 /* Fetches v->found anew in the background, into v->fresh, which it takes over. */
 void cache_refresh(struct visit *v);

@@ -10,8 +10,9 @@
  * slower).  A match is put off when the next byte begins a longer one, as zlib does from its level
  * 4 on.  Input is gathered into blocks of up to 64 KiB, each with codes of its own.
  *
- * The table is cleared for each message, although stale entries would do no harm: reading through
- * it once brings it near, where random looks would each wait for memory.
+ * A block is made in one go, so what that takes (the table, tokens) is the thread's, not the
+ * message's: it stays in the cache, however many messages are under way.  Only one that has a second
+ * block gets a table of its own, for what it has seen until then.
  */
 #include "base/check.h"
 #include "middleware/compress/deflate.h"
@@ -30,12 +31,25 @@ enum {
     TRAILER = 8,
 };
 
+struct table {
+    uint32_t rows[1 << HASH_BITS][WAYS];
+};
+
+struct scratch {
+    struct table         table __attribute__((aligned(64)));
+    struct deflate_block block;
+};
+
+/* Of this thread, as long as it has coders. */
+static __thread struct scratch *scratch;
+static __thread size_t          scratch_users;
+
 struct lazy {
-    uint32_t             table[1 << HASH_BITS][WAYS] __attribute__((aligned(64)));
+    struct table        *table;    /* the scratch's, or its own */
+    struct table        *own;      /* NULL: not needed yet */
     uint32_t             position; /* of window[0]; an empty entry of the table is position 0 */
     size_t               start, end; /* of the block that is being gathered, in the window */
     uint8_t              window[HISTORY + DEFLATE_BLOCK_BYTES + MARGIN];
-    struct deflate_block block;
     struct deflate_bits  bits;
     uint8_t              out[DEFLATE_BOUND(DEFLATE_BLOCK_BYTES) + GZIP_HEAD_BYTES + TRAILER];
     size_t               sent; /* of what is in `out` */
@@ -46,14 +60,37 @@ struct lazy {
 };
 
 static void *
+aligned(size_t bytes)
+{
+    void *memory = NULL;
+
+    return posix_memalign(&memory, 64, bytes) == 0 ? memory : NULL;
+}
+
+static void *
 create(void)
 {
-    void *state = NULL;
+    struct lazy *l;
 
-    if (posix_memalign(&state, 64, sizeof(struct lazy)) != 0)
+    if (!scratch && !(scratch = aligned(sizeof(*scratch))))
         return NULL;
-    memset(state, 0, sizeof(struct lazy));
-    return state;
+    l = calloc(1, sizeof(*l));
+    if (l)
+        scratch_users++;
+    else if (scratch_users == 0)
+        free(take(&scratch));
+    return l;
+}
+
+static void
+destroy(void *state)
+{
+    struct lazy *l = state;
+
+    free(l->own);
+    free(l);
+    if (--scratch_users == 0)
+        free(take(&scratch));
 }
 
 static bool
@@ -62,7 +99,7 @@ start(void *state, const struct coder_setup *setup)
     struct lazy *l = state;
 
     gzip_head(&l->lead, setup->padding);
-    memset(l->table, 0, sizeof(l->table));
+    l->table = NULL;
     l->position = 0;
     l->start = l->end = 0;
     l->bits = (struct deflate_bits){0, 0, l->out};
@@ -87,7 +124,7 @@ load32(const uint8_t *at)
 static inline uint32_t *
 row_of(struct lazy *l, const uint8_t *at)
 {
-    return l->table[load32(at) * 0x9e3779b1u >> (32 - HASH_BITS)];
+    return l->table->rows[load32(at) * 0x9e3779b1u >> (32 - HASH_BITS)];
 }
 
 /* The newest position goes in front. */
@@ -181,7 +218,7 @@ tokenize(struct lazy *l)
         if (length == 0) {
             length = find(l, at, MATCH_MIN - 1, longest_at(l, at), &distance);
             if (!is_worth_it(length, distance)) {
-                deflate_literal(&l->block, l->window[at++]);
+                deflate_literal(&scratch->block, l->window[at++]);
                 length = 0;
                 continue;
             }
@@ -189,25 +226,50 @@ tokenize(struct lazy *l)
         if (length < GOOD_ENOUGH && at + 1 < last) {
             longer = find(l, at + 1, length, longest_at(l, at + 1), &nearer);
             if (longer > length) {
-                deflate_literal(&l->block, l->window[at++]);
+                deflate_literal(&scratch->block, l->window[at++]);
                 length = longer;
                 distance = nearer;
                 continue;
             }
-            deflate_match(&l->block, length, distance);
+            deflate_match(&scratch->block, length, distance);
             note_all(l, at + 2, at + length < last ? at + length : last);
         } else {
-            deflate_match(&l->block, length, distance);
+            deflate_match(&scratch->block, length, distance);
             note_all(l, at + 1, at + length < last ? at + length : last);
         }
         at += length;
         length = 0;
     }
     while (at < l->end)
-        deflate_literal(&l->block, l->window[at++]);
+        deflate_literal(&scratch->block, l->window[at++]);
 }
 
 /* ------------------------------------------------------------------ blocks */
+
+/* The first block of a message has nothing behind it.  Clearing is not for the entries' sake, stale
+ * ones would do no harm: reading through the table once brings it near, where random looks would each
+ * wait for memory. */
+static void
+choose_table(struct lazy *l)
+{
+    if (l->table)
+        return;
+    l->table = &scratch->table;
+    memset(l->table, 0, sizeof(*l->table));
+}
+
+/* For the blocks to come; without memory they see nothing of this one. */
+static void
+keep_table(struct lazy *l)
+{
+    if (l->table == l->own)
+        return;
+    if (!l->own)
+        l->own = aligned(sizeof(*l->own));
+    if (l->own)
+        memcpy(l->own, l->table, sizeof(*l->own));
+    l->table = l->own;
+}
 
 /* Everything was sent: the buffer is empty but for bits that are no byte yet. */
 static void
@@ -215,9 +277,12 @@ write_block(struct lazy *l, bool last)
 {
     struct slice plain = slice_of((const char *) l->window + l->start, l->end - l->start);
 
-    deflate_block_clear(&l->block);
+    choose_table(l);
+    deflate_block_clear(&scratch->block);
     tokenize(l);
-    deflate_block_write(&l->block, plain, last, &l->bits);
+    deflate_block_write(&scratch->block, plain, last, &l->bits);
+    if (!last)
+        keep_table(l);
     l->start = l->end;
     l->flushed = false;
     if (l->end > HISTORY) {
@@ -311,5 +376,5 @@ const struct coder_ops gzip_lazy_encoder = {
     .create = create,
     .start = start,
     .step = step,
-    .destroy = free,
+    .destroy = destroy,
 };

@@ -169,7 +169,7 @@ function WishForm(props: { wishes: Wishes; set: (w: Wishes) => void }) {
             {w.trial && (
                 <div class="form-row">
                     <Field label="Within">{id => <input id={id} required value={w.confirm} pattern="[0-9]+(s|m|h)" onInput={e => set({ ...w, confirm: valueOf(e) })} />}</Field>
-                    <Field label="And if this does not hold (optional)" class="grow" hint="errors < 1%, p99 < +20%">
+                    <Field label="And if this does not hold (optional)" class="grow" hint="For example: errors < 1%, p99 < +20%">
                         {(id, d) => <input id={id} aria-describedby={d} value={w.guard} onInput={e => set({ ...w, guard: valueOf(e) })} />}
                     </Field>
                 </div>

@@ -250,6 +250,7 @@ put_entry(struct text *out, const struct top_entry *e)
 void
 blob_write_lists(struct period *p, size_t most, struct text *out)
 {
+    period_settle(p);
     text_byte(out, VERSION);
     for (unsigned d = 0; d < DIMENSIONS; d++) {
         size_t all = top_list(&p->tops[d], p->order), n = all < most ? all : most;

@@ -174,6 +174,53 @@ history_write(struct history *h, struct history_row row, struct slice tally, str
 
 /* ------------------------------------------------------------------ reading */
 
+static int
+compare_rows(const void *a, const void *b)
+{
+    const struct history_row *one = a, *two = b;
+
+    if (one->start_s != two->start_s)
+        return one->start_s < two->start_s ? -1 : 1;
+    if (one->kind != two->kind)
+        return one->kind > two->kind ? -1 : 1;
+    return one->part < two->part ? -1 : one->part > two->part;
+}
+
+/* Rows that wait count as if they were written. */
+static size_t
+add_waiting(struct history *h, int64_t from_s, int64_t to_s, struct history_row *out, size_t n,
+            size_t room)
+{
+    size_t before = n;
+
+    list_each (link, &h->queue) {
+        const struct history_row *row = &list_entry(link, struct waiting, link)->row;
+
+        if (n < room && row->start_s >= from_s && row->start_s < to_s)
+            out[n++] = *row;
+    }
+    if (n > before)
+        qsort(out, n, sizeof(*out), compare_rows);
+    return n;
+}
+
+static bool
+read_waiting(struct history *h, const struct history_row *row, struct text *tally,
+             struct text *lists)
+{
+    list_each (link, &h->queue) {
+        const struct waiting *w = list_entry(link, struct waiting, link);
+
+        if (compare_rows(&w->row, row) != 0)
+            continue;
+        text_put(tally, slice_of(w->bytes, w->tally_n));
+        if (lists)
+            text_put(lists, slice_of(w->bytes + w->tally_n, w->lists_n));
+        return true;
+    }
+    return false;
+}
+
 size_t
 history_rows(struct history *h, int64_t from_s, int64_t to_s, bool with_lists,
              struct history_row *out, size_t room)
@@ -197,6 +244,7 @@ history_rows(struct history *h, int64_t from_s, int64_t to_s, bool with_lists,
                                             sqlite3_column_int64(s, 2)};
         history_file_end(&h->file, s);
     }
+    n = add_waiting(h, from_s, to_s, out, n, room);
     pthread_mutex_unlock(&h->lock);
     return n;
 }
@@ -204,34 +252,41 @@ history_rows(struct history *h, int64_t from_s, int64_t to_s, bool with_lists,
 static void
 take_blob(sqlite3_stmt *s, int column, struct text *out)
 {
-    const char *at = sqlite3_column_blob(s, column);
-    int n = sqlite3_column_bytes(s, column);
+    const char *at = out ? sqlite3_column_blob(s, column) : NULL;
+    int n = at ? sqlite3_column_bytes(s, column) : 0;
 
-    if (out && at && n > 0)
+    if (n > 0)
         text_put(out, slice_of(at, (size_t) n));
+}
+
+static bool
+read_written(struct history *h, const struct history_row *row, struct text *tally,
+             struct text *lists)
+{
+    sqlite3_stmt *s = history_file_query(&h->file, "SELECT tally, lists FROM period WHERE kind = "
+                                                   "?1 AND start = ?2 AND part = ?3");
+    bool found;
+
+    if (!s)
+        return false;
+    bind_row(s, row);
+    found = sqlite3_step(s) == SQLITE_ROW;
+    if (found) {
+        take_blob(s, 0, tally);
+        take_blob(s, 1, lists);
+    }
+    history_file_end(&h->file, s);
+    return found;
 }
 
 bool
 history_read(struct history *h, struct history_row row, struct text *tally, struct text *lists)
 {
-    sqlite3_stmt *s;
-    bool found = false;
+    bool found;
 
     if (!lock_soon(h))
         return false;
-    s = history_file_query(&h->file, lists ? "SELECT tally, lists FROM period WHERE kind = ?1 "
-                                               "AND start = ?2 AND part = ?3"
-                                             : "SELECT tally FROM period WHERE kind = ?1 AND "
-                                               "start = ?2 AND part = ?3");
-    if (s) {
-        bind_row(s, &row);
-        found = sqlite3_step(s) == SQLITE_ROW;
-        if (found)
-            take_blob(s, 0, tally);
-        if (found && lists)
-            take_blob(s, 1, lists);
-        history_file_end(&h->file, s);
-    }
+    found = read_waiting(h, &row, tally, lists) || read_written(h, &row, tally, lists);
     pthread_mutex_unlock(&h->lock);
     return found && !tally->full && !(lists && lists->full);
 }

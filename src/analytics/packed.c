@@ -81,14 +81,14 @@ packed_write(const struct analytics_fact *fact, struct packed *out)
     out->version = (uint8_t) fact->version;
     out->flags = flags_of(fact);
     out->address_n = write_address(&fact->client_address, out->address);
-    at = write_text(out, TEXT_HOST, fact->host, at);
-    at = write_text(out, TEXT_PATH, fact->path, at);
-    at = write_text(out, TEXT_AGENT, fact->agent, at);
-    at = write_text(out, TEXT_REFERRER, fact->referrer, at);
     at = write_text(out, TEXT_ROUTE, fact->route, at);
     at = write_text(out, TEXT_UPSTREAM, fact->upstream, at);
     at = write_text(out, TEXT_METHOD, fact->method, at);
     at = write_text(out, TEXT_THREAT, fact->threat, at);
+    at = write_text(out, TEXT_HOST, fact->host, at);
+    at = write_text(out, TEXT_PATH, fact->path, at);
+    at = write_text(out, TEXT_AGENT, fact->agent, at);
+    at = write_text(out, TEXT_REFERRER, fact->referrer, at);
     return (size_t) (at - (char *) out);
 }
 

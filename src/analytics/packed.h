@@ -2,7 +2,8 @@
 /*
  * analytics/packed.h - a record as it lies in a ring: numbers, then texts without gaps.
  *
- * The host stands directly before the path: together they are the key of the list of paths.
+ * The host stands directly before the path: together they are the key of the list of paths.  What
+ * comes in few combinations (combination.h) stands before them.
  */
 #ifndef ANALYTICS_PACKED_H
 #define ANALYTICS_PACKED_H
@@ -22,14 +23,14 @@ enum {
 };
 
 enum packed_text {
-    TEXT_HOST,
-    TEXT_PATH,
-    TEXT_AGENT,
-    TEXT_REFERRER,
     TEXT_ROUTE,
     TEXT_UPSTREAM,
     TEXT_METHOD,
     TEXT_THREAT,
+    TEXT_HOST,
+    TEXT_PATH,
+    TEXT_AGENT,
+    TEXT_REFERRER,
     PACKED_TEXTS,
 };
 

@@ -59,23 +59,8 @@ is_error(const struct packed *r)
     return r->status >= 500 || r->status == 0;
 }
 
-/* A visitor is an address with an agent.  The hash is the same in every process, for visitors of
- * different minutes are compared. */
-static uint64_t
-visitor_of(const struct packed *r, struct slice agent)
-{
-    struct {
-        uint8_t  address[PACKED_ADDRESS];
-        uint64_t agent;
-    } who;
-
-    memcpy(who.address, r->address, sizeof(who.address));
-    who.agent = hash_stable(agent);
-    return hash_stable(slice_of((const char *) &who, sizeof(who)));
-}
-
 static void
-tally_add(struct tally *t, const struct packed *r, struct slice agent)
+tally_add(struct tally *t, const struct packed *r)
 {
     uint64_t *n = t->numbers;
 
@@ -88,7 +73,6 @@ tally_add(struct tally *t, const struct packed *r, struct slice agent)
     n[TALLY_BYTES_OUT] += r->bytes_out;
     n[TALLY_CLIENT_CONNECTIONS] += (r->flags & PACKED_FIRST) != 0;
     histogram_add(&t->took, r->took_us);
-    uniques_add(&t->visitors, visitor_of(r, agent));
     if (r->flags & PACKED_HIT) {
         n[TALLY_HITS]++;
         n[TALLY_SAVED_US] += r->saved_us;
@@ -177,6 +161,7 @@ void
 period_clear(struct period *p)
 {
     tally_clear(&p->tally);
+    memset(p->combinations, 0, sizeof(p->combinations));
     for (unsigned d = 0; d < DIMENSIONS; d++)
         top_clear(&p->tops[d]);
 }
@@ -210,6 +195,43 @@ status_name(unsigned status, char out[3])
     return slice_of(out, 3);
 }
 
+/* An empty key is not counted. */
+static void
+add(struct period *p, enum dimension d, struct slice key, const struct top_counts *counts)
+{
+    if (key.n)
+        top_add(&p->tops[d], key, counts);
+}
+
+/* What was counted of a combination goes into its lists. */
+static void
+settle(void *arg, struct combination *c)
+{
+    static const enum dimension lists[COMBINATION_TEXTS] = {
+        [TEXT_ROUTE] = DIMENSION_ROUTES,   [TEXT_UPSTREAM] = DIMENSION_UPSTREAMS,
+        [TEXT_METHOD] = DIMENSION_METHODS, [TEXT_THREAT] = DIMENSION_THREATS,
+        [TEXT_HOST] = DIMENSION_HOSTS,
+    };
+    struct period *p = arg;
+    const char *at = c->texts;
+    char status[3];
+
+    for (size_t i = 0; i < COMBINATION_TEXTS; at += c->head.n[i++])
+        add(p, lists[i], slice_of(at, c->head.n[i]), &c->counts);
+    if (c->head.status)
+        add(p, DIMENSION_STATUSES, status_name(c->head.status, status), &c->counts);
+    add(p, DIMENSION_VERSIONS, version_name(c->head.version), &c->counts);
+    c->hash = 0;
+}
+
+void
+period_settle(struct period *p)
+{
+    for (size_t i = 0; i < COMBINATIONS; i++)
+        if (p->combinations[i].hash)
+            settle(p, &p->combinations[i]);
+}
+
 /* What is cut is zero bytes: a key still tells by its length of which kind the address is. */
 static struct slice
 client_key(const struct packed *r, enum analytics_anonymize anonymize, uint8_t out[PACKED_ADDRESS])
@@ -227,86 +249,93 @@ client_key(const struct packed *r, enum analytics_anonymize anonymize, uint8_t o
 static struct slice
 referrer_key(struct slice referrer, struct slice host)
 {
-    size_t scheme = referrer.n ? slice_search(referrer, SLICE("://")) : SLICE_NOT_FOUND;
-    struct slice rest, name;
-    size_t end = 0;
+    const bool secure = slice_starts(referrer, SLICE("https://"));
+    struct slice key, rest, name;
 
-    while (end < referrer.n && referrer.at[end] != '?' && referrer.at[end] != '#')
-        end++;
-    referrer.n = end;
-    if (scheme == SLICE_NOT_FOUND || scheme + 3 >= end)
-        return referrer;
-    rest = slice_from(referrer, scheme + 3);
+    if (!secure && !slice_starts(referrer, SLICE("http://")))
+        return SLICE("");
+    key = slice_first(referrer, slice_find(referrer, '?'));
+    key = slice_first(key, slice_find(key, '#'));
+    rest = slice_from(key, secure ? 8 : 7);
     name = slice_cut(&rest, '/');
-    if (slice_eq_nocase(name, host))
+    if (slice_starts_nocase(name, host) && (name.n == host.n || name.at[host.n] == ':'))
         return SLICE("");
-    name = slice_first(name, host.n + 1);
-    if (name.n == host.n + 1 && name.at[host.n] == ':' &&
-        slice_eq_nocase(slice_first(name, host.n), host))
-        return SLICE("");
-    return referrer;
+    return key;
 }
 
-/* Every key of a record; one that it does not have is empty. */
+static struct slice
+text_at(const struct packed *r, const char *const at[PACKED_TEXTS + 1], enum packed_text which)
+{
+    return slice_of(at[which], r->n[which]);
+}
+
+/* A visitor is an address with an agent. */
 static void
-find_keys(const struct packed *r, struct slice keys[DIMENSIONS])
+add_visitor(struct period *p, const struct packed *r, struct slice agent, uint64_t agent_hash)
 {
-    const char *at[PACKED_TEXTS + 1];
-    struct slice texts[PACKED_TEXTS];
+    struct agent_hashes *known = &p->agents[agent_hash & (AGENTS_REMEMBERED - 1)];
+    struct {
+        uint8_t  address[PACKED_ADDRESS];
+        uint64_t agent;
+    } who;
 
-    packed_texts(r, at);
-    for (size_t i = 0; i < PACKED_TEXTS; i++)
-        texts[i] = slice_of(at[i], r->n[i]);
-    keys[DIMENSION_PATHS] = slice_of(at[TEXT_HOST], texts[TEXT_HOST].n + texts[TEXT_PATH].n);
-    keys[DIMENSION_AGENTS] = texts[TEXT_AGENT];
-    keys[DIMENSION_REFERRERS] = referrer_key(texts[TEXT_REFERRER], texts[TEXT_HOST]);
-    keys[DIMENSION_HOSTS] = texts[TEXT_HOST];
-    keys[DIMENSION_ROUTES] = texts[TEXT_ROUTE];
-    keys[DIMENSION_UPSTREAMS] = texts[TEXT_UPSTREAM];
-    keys[DIMENSION_THREATS] = texts[TEXT_THREAT];
-    keys[DIMENSION_METHODS] = texts[TEXT_METHOD];
-    keys[DIMENSION_VERSIONS] = version_name(r->version);
+    if (known->own != agent_hash)
+        *known = (struct agent_hashes){agent_hash, hash_stable(agent)};
+    memcpy(who.address, r->address, sizeof(who.address));
+    who.agent = known->stable;
+    uniques_add(&p->tally.visitors, hash_stable(slice_of((const char *) &who, sizeof(who))));
 }
 
-/* Lists in which hardly two records in a row have the same key come first. */
-static bool
-is_various(unsigned d)
+static void
+add_combination(struct period *p, const struct packed *r)
 {
-    return d <= DIMENSION_REFERRERS;
+    struct combination *c = combination_find(p->combinations, r, settle, p);
+
+    c->counts.requests++;
+    c->counts.errors += is_error(r);
+    c->counts.bytes += r->bytes_out;
+    c->counts.took_us += r->took_us;
 }
 
+/* The lists of which the memory has to come from far are told first what is wanted. */
 void
 period_add(struct period *p, const struct packed *r, struct slice country,
            enum analytics_anonymize anonymize)
 {
     const struct top_counts counts = {1, is_error(r), r->bytes_out, r->took_us};
-    struct slice keys[DIMENSIONS];
-    uint64_t hints[DIMENSION_REFERRERS + 1];
+    const char *at[PACKED_TEXTS + 1];
     uint8_t address[PACKED_ADDRESS];
-    char status[3];
+    struct slice path, client, agent;
+    uint64_t path_hint, client_hint, agent_hint;
 
-    find_keys(r, keys);
-    keys[DIMENSION_CLIENTS] = client_key(r, anonymize, address);
-    keys[DIMENSION_STATUSES] = r->status ? status_name(r->status, status) : SLICE("");
-    keys[DIMENSION_COUNTRIES] = country;
-    for (unsigned d = 0; is_various(d); d++)
-        hints[d] = keys[d].n ? top_hint(&p->tops[d], keys[d]) : 0;
-    tally_add(&p->tally, r, keys[DIMENSION_AGENTS]);
-    for (unsigned d = 0; d < DIMENSIONS; d++) {
-        if (keys[d].n == 0)
-            continue;
-        if (is_various(d))
-            top_add_hinted(&p->tops[d], keys[d], hints[d], &counts);
-        else
-            top_add(&p->tops[d], keys[d], &counts);
-    }
+    packed_texts(r, at);
+    path = slice_of(at[TEXT_HOST], (size_t) r->n[TEXT_HOST] + r->n[TEXT_PATH]);
+    client = client_key(r, anonymize, address);
+    agent = text_at(r, at, TEXT_AGENT);
+    path_hint = top_hint(&p->tops[DIMENSION_PATHS], path);
+    client_hint = top_hint(&p->tops[DIMENSION_CLIENTS], client);
+    agent_hint = top_hint(&p->tops[DIMENSION_AGENTS], agent);
+    tally_add(&p->tally, r);
+    add_combination(p, r);
+    add_visitor(p, r, agent, agent_hint);
+    if (path.n)
+        top_add_hinted(&p->tops[DIMENSION_PATHS], path, path_hint, &counts);
+    if (client.n)
+        top_add_hinted(&p->tops[DIMENSION_CLIENTS], client, client_hint, &counts);
+    if (agent.n)
+        top_add_hinted(&p->tops[DIMENSION_AGENTS], agent, agent_hint, &counts);
+    if (r->n[TEXT_REFERRER])
+        add(p, DIMENSION_REFERRERS,
+            referrer_key(text_at(r, at, TEXT_REFERRER), text_at(r, at, TEXT_HOST)), &counts);
+    add(p, DIMENSION_COUNTRIES, country, &counts);
 }
 
 /* ------------------------------------------------------------------ merging */
 
 void
-period_merge(struct period *into, const struct period *from)
+period_merge(struct period *into, struct period *from)
 {
+    period_settle(from);
     tally_merge(&into->tally, &from->tally);
     for (unsigned d = 0; d < DIMENSIONS; d++) {
         const struct top *t = &from->tops[d];

@@ -8,6 +8,7 @@
 #ifndef ANALYTICS_PERIOD_H
 #define ANALYTICS_PERIOD_H
 
+#include "analytics/combination.h"
 #include "analytics/packed.h"
 #include "analytics/top.h"
 #include "analytics/uniques.h"
@@ -69,9 +70,19 @@ enum dimension dimension_find(struct slice name);
 /* A scale of n makes tables 2^n times as large as written in dimensions[]. */
 enum { PERIOD_SCALE_MIN = -4, PERIOD_SCALE_MAX = 6 };
 
+/* What visitors are told apart by is a hash that every process has; it is remembered beside the one
+ * that the lists use. */
+struct agent_hashes {
+    uint64_t own, stable;
+};
+
+enum { AGENTS_REMEMBERED = 256 }; /* a power of two */
+
 struct period {
     struct tally             tally;
     struct top               tops[DIMENSIONS];
+    struct combination       combinations[COMBINATIONS]; /* not in their lists yet */
+    struct agent_hashes      agents[AGENTS_REMEMBERED];
     const struct top_entry **order; /* room for the longest list */
     size_t                   bytes; /* of all of it */
 };
@@ -85,8 +96,10 @@ void period_clear(struct period *p);
 /* country: two letters, or absent. */
 void period_add(struct period *p, const struct packed *record, struct slice country,
                 enum analytics_anonymize anonymize);
+/* All that was added is in the lists: before somebody looks at them. */
+void period_settle(struct period *p);
 /* Lists of `from`, which has filters, go into `into`, which has none; likewise the tally. */
-void period_merge(struct period *into, const struct period *from);
+void period_merge(struct period *into, struct period *from);
 bool period_is_empty(const struct period *p);
 
 #endif

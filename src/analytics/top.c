@@ -16,7 +16,8 @@ stride_of(const struct top_shape *shape)
 size_t
 top_bytes(const struct top_shape *shape)
 {
-    return shape->entries * (2 * sizeof(uint64_t) + stride_of(shape)) +
+    return shape->entries / TOP_WAYS * sizeof(struct top_group) +
+           shape->entries * (2 * sizeof(uint64_t) + stride_of(shape)) +
            shape->cells * sizeof(uint32_t);
 }
 
@@ -29,6 +30,11 @@ top_init(struct top *t, const struct top_shape *shape, void *memory)
     CHECK((shape->cells & (shape->cells - 1)) == 0 && shape->text <= UINT16_MAX);
     CHECK(shape->cells == 0 || shape->cells >= shape->entries / TOP_WAYS);
     *t = (struct top){.shape = *shape, .stride = stride_of(shape)};
+    t->buckets_mask = shape->entries / TOP_WAYS - 1;
+    t->each_mask = shape->cells ? shape->cells / (t->buckets_mask + 1) - 1 : 0;
+    t->cells_log2 = shape->cells ? (unsigned) __builtin_ctzll(shape->cells) : 0;
+    t->groups = (void *) at;
+    at += shape->entries / TOP_WAYS * sizeof(*t->groups);
     t->hashes = (void *) at;
     at += shape->entries * sizeof(*t->hashes);
     t->ranks = (void *) at;
@@ -41,6 +47,7 @@ top_init(struct top *t, const struct top_shape *shape, void *memory)
 void
 top_clear(struct top *t)
 {
+    memset(t->groups, 0, t->shape.entries / TOP_WAYS * sizeof(*t->groups));
     memset(t->hashes, 0, t->shape.entries * sizeof(*t->hashes));
     memset(t->ranks, 0, t->shape.entries * sizeof(*t->ranks));
     if (t->filter)
@@ -67,7 +74,7 @@ hash_of(struct slice key)
 static size_t
 bucket_of(const struct top *t, uint64_t hash)
 {
-    return (size_t) hash & (t->shape.entries / TOP_WAYS - 1);
+    return (size_t) (hash & t->buckets_mask);
 }
 
 /* Each bucket has cells of its own: while it has room, nothing was ever counted in them, so that
@@ -75,32 +82,59 @@ bucket_of(const struct top *t, uint64_t hash)
 static uint32_t *
 cell_of(const struct top *t, uint64_t hash)
 {
-    size_t each = t->shape.cells / (t->shape.entries / TOP_WAYS);
-
-    return &t->filter[bucket_of(t, hash) * each + ((size_t) (hash >> 40) & (each - 1))];
+    return &t->filter[bucket_of(t, hash) * (t->each_mask + 1) + (hash >> 32 & t->each_mask)];
 }
 
-/* The index of the entry of this hash, or SIZE_MAX.  64 bits with a secret seed are the key. */
+#define ONES UINT64_C(0x0101010101010101)
+
+/* Never 0, which marks a free entry. */
+static uint64_t
+tag_of(uint64_t hash)
+{
+    return 0x80 | hash >> 57;
+}
+
+static void
+set_tag(struct top *t, size_t i, uint64_t hash)
+{
+    uint64_t *word = &t->groups[i / TOP_WAYS].tags[i % TOP_WAYS / 8];
+    unsigned shift = i % 8 * 8;
+
+    *word = (*word & ~(UINT64_C(0xFF) << shift)) | tag_of(hash) << shift;
+}
+
+/* The index of the entry of this hash, or SIZE_MAX.  64 bits with a secret seed are the key.  A
+ * byte of `same` that has its upper bit set is likely to be an equal tag. */
 static size_t
 find(const struct top *t, uint64_t hash)
 {
-    size_t first = bucket_of(t, hash) * TOP_WAYS;
+    const size_t bucket = bucket_of(t, hash);
+    const uint64_t wanted = tag_of(hash) * ONES;
 
-    for (size_t i = first; i < first + TOP_WAYS; i++)
-        if (t->hashes[i] == hash)
-            return i;
+    for (size_t word = 0; word < TOP_WAYS / 8; word++) {
+        uint64_t other = t->groups[bucket].tags[word] ^ wanted;
+        uint64_t same = (other - ONES) & ~other & ONES * 0x80;
+
+        for (; same; same &= same - 1) {
+            size_t i = bucket * TOP_WAYS + word * 8 + (size_t) __builtin_ctzll(same) / 8;
+
+            if (t->hashes[i] == hash)
+                return i;
+        }
+    }
     return SIZE_MAX;
 }
 
 /* The smallest counter of the bucket; a free one has rank 0. */
 static size_t
-find_weakest(const struct top *t, uint64_t hash)
+find_weakest(struct top *t, uint64_t hash)
 {
-    size_t first = bucket_of(t, hash) * TOP_WAYS, weakest = first;
+    size_t bucket = bucket_of(t, hash), first = bucket * TOP_WAYS, weakest = first;
 
     for (size_t i = first + 1; i < first + TOP_WAYS; i++)
         if (t->ranks[i] < t->ranks[weakest])
             weakest = i;
+    t->groups[bucket].floor = t->ranks[weakest];
     return weakest;
 }
 
@@ -121,6 +155,7 @@ place(struct top *t, size_t i, uint64_t hash, struct slice key, const struct top
 
     CHECK(key.n <= t->shape.text);
     t->hashes[i] = hash;
+    set_tag(t, i, hash);
     e->counts = *counts;
     e->within = within;
     e->round = t->round;
@@ -144,19 +179,33 @@ evict(struct top *t, size_t i)
     *cell = rank;
 }
 
+/* Most keys of a scan end here: counters only grow, so that what was once the smallest one is a
+ * floor for all that follow. */
+static bool
+is_filtered(struct top *t, uint64_t hash, uint64_t requests, uint64_t floor)
+{
+    uint32_t *cell = cell_of(t, hash);
+
+    if (*cell >= floor)
+        return false;
+    t->filtered += requests;
+    *cell += (uint32_t) requests;
+    return true;
+}
+
 static size_t
 admit(struct top *t, uint64_t hash, struct slice key, const struct top_counts *counts)
 {
-    uint32_t *cell = cell_of(t, hash);
-    size_t i = find_weakest(t, hash);
-    uint64_t before = *cell, others = t->filtered / t->shape.cells;
     struct top_counts counted = *counts;
+    uint64_t before, others = t->filtered >> t->cells_log2;
+    size_t i;
 
-    if (before < t->ranks[i]) {
-        t->filtered++;
-        ++*cell;
+    if (is_filtered(t, hash, counts->requests, t->groups[bucket_of(t, hash)].floor))
         return t->last;
-    }
+    i = find_weakest(t, hash);
+    if (is_filtered(t, hash, counts->requests, t->ranks[i]))
+        return t->last;
+    before = *cell_of(t, hash);
     if (t->hashes[i])
         evict(t, i);
     if (before > others)
@@ -172,6 +221,7 @@ top_hint(const struct top *t, struct slice key)
     uint64_t hash = hash_of(key);
     size_t first = bucket_of(t, hash) * TOP_WAYS;
 
+    __builtin_prefetch(&t->groups[first / TOP_WAYS]);
     __builtin_prefetch(&t->hashes[first]);
     __builtin_prefetch(&t->hashes[first + TOP_WAYS / 2]);
     __builtin_prefetch(&t->ranks[first], 1);

@@ -12,7 +12,8 @@
  *
  * The table is one of buckets, as in a processor's cache: a key can only stand in its bucket, and
  * the smallest counter is looked for there, among TOP_WAYS that lie side by side.  No heap, no
- * list, three or four lines of memory for each record.
+ * list, and a few lines of memory for each record.  Eight bits of each hash lie together in two
+ * words, where one comparison finds them (as in Swiss tables, Kulukundis 2017).
  *
  * A table without filter collects other tables' lists (Agarwal et al., "Mergeable Summaries",
  * 2012): minutes into an hour.
@@ -46,8 +47,17 @@ struct top_entry {
     char     text[];
 };
 
+/* What is looked at first of a bucket. */
+struct top_group {
+    uint64_t tags[TOP_WAYS / 8]; /* a byte for each entry; 0: free */
+    uint64_t floor;              /* no entry has a lower rank */
+};
+
 struct top {
     struct top_shape shape;
+    uint64_t   buckets_mask, each_mask; /* of buckets; of the cells of each bucket */
+    unsigned   cells_log2;
+    struct top_group *groups;
     uint64_t  *hashes;   /* 0: free */
     uint64_t  *ranks;    /* what is compared: upper bounds where there is a filter, else counts */
     uint32_t  *filter;   /* NULL: none */
@@ -66,7 +76,7 @@ size_t top_bytes(const struct top_shape *shape);
 void top_init(struct top *t, const struct top_shape *shape, void *memory);
 void top_clear(struct top *t);
 
-/* Into a table with a filter.  key: at most shape.text bytes. */
+/* Into a table with a filter.  key: at most shape.text bytes; counts: of fewer than 2^32 requests. */
 void top_add(struct top *t, struct slice key, const struct top_counts *counts);
 /* The same in two steps: the memory that the second will need is on its way after the first, so
  * that several tables need not wait for it one after the other. */

@@ -18,11 +18,11 @@ make(const struct top_shape *shape)
     return t;
 }
 
-/* Everything lies behind the hashes. */
+/* Everything lies behind the groups. */
 static void
 drop(struct top *t)
 {
-    free(t->hashes);
+    free(t->groups);
 }
 
 static struct slice

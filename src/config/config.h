@@ -70,7 +70,8 @@ struct config_message {
 struct config_file {
     struct slice path;
     struct slice text;
-    struct slice base; /* relative paths in it start at the folder of this file; absent: of path */
+    struct slice base; /* of a change of a document, which is no file: relative paths in it start at
+                        * the folder of this one; else absent */
 };
 
 struct config_report {

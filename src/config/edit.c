@@ -320,8 +320,9 @@ append_member(struct edit *e, const struct edit_place *p, struct config_node *va
 
     if (p->parent->kind != CONFIG_MAP)
         return edit_missing(e, p, NULL);
+    if (!value->key.at || !slice_eq(value->key, p->token))
+        value->key_mark = value->mark;
     value->key = tree_key(&e->loader, p->token);
-    value->key_mark = value->mark;
     if (!value->key.at)
         return edit_no_memory(e);
     if (!link_behind(e, p->parent, last, value))

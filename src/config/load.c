@@ -45,8 +45,12 @@ keep_paths(struct config *c, const struct config_report *r)
     if (!c->files)
         return false;
     for (; c->n_files < r->n_files; c->n_files++) {
-        c->files[c->n_files].path = arena_copy(&c->arena, r->files[c->n_files].path);
-        if (!c->files[c->n_files].path.at)
+        const struct config_file *from = &r->files[c->n_files];
+        struct config_file *f = &c->files[c->n_files];
+
+        f->path = arena_copy(&c->arena, from->path);
+        f->base = from->base.at ? arena_copy(&c->arena, from->base) : from->base;
+        if (!f->path.at || !f->base.at != !from->base.at)
             return false;
     }
     return true;

@@ -42,7 +42,8 @@ of_option(const struct option *o)
 static bool
 is_named(const char *name, struct slice key)
 {
-    return strncmp(name, key.at, key.n) == 0 && name[key.n] == '\0';
+    return key.n && name[0] == key.at[0] && strncmp(name, key.at, key.n) == 0 &&
+           name[key.n] == '\0';
 }
 
 static const struct option *

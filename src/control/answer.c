@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ANSWER_MAX = 256 * 1024 * 1024 };
+enum { ANSWER_MAX = 256 * 1024 * 1024, JSON_MAX = 1024 * 1024, JSON_LEVELS_MAX = 16 };
 
 /* ------------------------------------------------------------------ the request */
 
@@ -38,13 +38,41 @@ api_number(struct api_call *c, const char *name, uint64_t preset, uint64_t max, 
     return false;
 }
 
+/* The parser calls itself for each level, on the small stack of a fiber. */
+static bool
+is_too_deep(struct slice json)
+{
+    bool inside = false; /* of a string */
+    int level = 0;
+
+    for (size_t i = 0; i < json.n; i++) {
+        char c = json.at[i];
+
+        if (inside && c == '\\')
+            i++;
+        else if (c == '"')
+            inside = !inside;
+        else if (!inside && (c == '[' || c == '{') && ++level > JSON_LEVELS_MAX)
+            return true;
+        else if (!inside && (c == ']' || c == '}'))
+            level--;
+    }
+    return false;
+}
+
 json_t *
 api_json(struct api_call *c)
 {
     json_error_t error;
-    json_t *value = json_loadb(c->body.n ? c->body.at : "", c->body.n,
-                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    json_t *value;
 
+    if (c->body.n > JSON_MAX || is_too_deep(c->body)) {
+        api_problem(c, 400, "bad_json", "the request body has more than %d bytes or %d levels",
+                    JSON_MAX, JSON_LEVELS_MAX);
+        return NULL;
+    }
+    value = json_loadb(c->body.n ? c->body.at : "", c->body.n,
+                       JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (!value)
         api_problem(c, 400, "bad_json", "request body:%d:%d: %s", error.line, error.column,
                     error.text);
@@ -68,10 +96,33 @@ api_match(struct api_call *c, uint64_t hash)
 
 /* ------------------------------------------------------------------ the answer */
 
+/* With U+FFFD for each byte that is no UTF-8. */
+static json_t *
+mended(struct slice s)
+{
+    json_t *value = NULL;
+    struct text t;
+
+    text_init(&t, 3 * s.n);
+    while (s.n) {
+        unsigned char c = (unsigned char) s.at[0];
+        size_t n = c < 0x80 ? 1 : text_utf8_length(s);
+
+        text_put(&t, n ? slice_first(s, n) : SLICE("\xEF\xBF\xBD"));
+        s = slice_from(s, n ? n : 1);
+    }
+    if (!t.full)
+        value = json_stringn(t.at, t.n);
+    text_free(&t);
+    return value;
+}
+
 json_t *
 api_text(struct slice s)
 {
-    return json_stringn(s.at ? s.at : "", s.n);
+    json_t *value = json_stringn(s.at ? s.at : "", s.n);
+
+    return value || s.n == 0 ? value : mended(s);
 }
 
 static void
@@ -150,8 +201,9 @@ problem(unsigned status, const char *type, const char *detail)
 {
     struct slice phrase = status_phrase(status);
 
-    return json_pack("{s:s+, s:s%, s:i, s:s}", "type", "urn:maitred:problem:", type, "title",
-                     phrase.at, phrase.n, "status", (int) status, "detail", detail);
+    return json_pack("{s:s+, s:s%, s:i, s:o}", "type", "urn:maitred:problem:", type, "title",
+                     phrase.at, phrase.n, "status", (int) status, "detail",
+                     api_text(slice_str(detail)));
 }
 
 void
@@ -169,18 +221,17 @@ api_problem(struct api_call *c, unsigned status, const char *type, const char *d
 static json_t *
 complaint(const struct config_report *r, const struct config_message *m)
 {
-    json_t *o = json_pack("{s:s, s:s%}", "severity",
-                          m->severity == CONFIG_ERROR ? "error" : "warning", "detail", m->text.at,
-                          m->text.n);
+    json_t *o = json_pack("{s:s, s:o}", "severity",
+                          m->severity == CONFIG_ERROR ? "error" : "warning", "detail",
+                          api_text(m->text));
 
     if (o && m->mark.line && m->mark.file < r->n_files) {
-        json_object_set_new(o, "file", json_stringn(r->files[m->mark.file].path.at,
-                                                    r->files[m->mark.file].path.n));
+        json_object_set_new(o, "file", api_text(r->files[m->mark.file].path));
         json_object_set_new(o, "line", json_integer(m->mark.line));
         json_object_set_new(o, "column", json_integer(m->mark.column));
     }
     if (o && m->hint.n)
-        json_object_set_new(o, "hint", json_stringn(m->hint.at, m->hint.n));
+        json_object_set_new(o, "hint", api_text(m->hint));
     return o;
 }
 
@@ -195,6 +246,22 @@ api_complaints(const struct config_report *report, enum config_severity least)
     return list;
 }
 
+/* A line of a file may have secrets in it: who may not see those gets places alone. */
+static void
+print(struct api_call *c, const struct config_report *report, struct text *out)
+{
+    struct config_report without = *report;
+
+    if (c->who.right < API_ADMIN) {
+        without.files = arena_calloc(&c->x->arena, report->n_files + 1, sizeof(*without.files));
+        if (!without.files)
+            return;
+        for (size_t i = 0; i < report->n_files; i++)
+            without.files[i].path = report->files[i].path;
+    }
+    config_report_print(&without, out);
+}
+
 void
 api_problem_report(struct api_call *c, unsigned status, const struct config_report *report,
                    const char *type, const char *detail)
@@ -203,10 +270,10 @@ api_problem_report(struct api_call *c, unsigned status, const struct config_repo
     struct text printed;
 
     text_init(&printed, 1024 * 1024);
-    config_report_print(report, &printed);
+    print(c, report, &printed);
     if (p) {
         json_object_set_new(p, "errors", api_complaints(report, CONFIG_WARNING));
-        json_object_set_new(p, "text", json_stringn(printed.n ? printed.at : "", printed.n));
+        json_object_set_new(p, "text", api_text(text_slice(&printed)));
     }
     text_free(&printed);
     put_json(c, status, SLICE("application/problem+json"), p);

@@ -10,6 +10,8 @@ struct documents {
     struct config_document *files, *now;
 };
 
+/* Waits so long, also on a fiber that was cancelled. */
+void change_wait(uint64_t us);
 /* Always false. */
 bool change_fail(struct configuration_result *r, enum configuration_outcome outcome,
                  const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -22,11 +22,21 @@ static struct {
     char                    source[PATH_MAX]; /* configuration_source(), once it was asked for */
 } state;
 
+/* Not fiber_sleep_until(): that returns at once to a fiber whose client has hung up, and nobody else
+ * on this thread would ever run again. */
+void
+change_wait(uint64_t us)
+{
+    static const bool never;
+
+    (void) fiber_wait_for(&never, loop_now_us() + us);
+}
+
 void
 configuration_lock(void)
 {
     while (state.locked)
-        (void) fiber_sleep_until(loop_now_us() + TURN_US);
+        change_wait(TURN_US);
     state.locked = true;
 }
 
@@ -519,7 +529,9 @@ void
 configuration_retire(void)
 {
     (void) configuration_abort(SLICE("the end of the process"));
+    configuration_lock(); /* a change that is under way comes to its end */
     state.retired = true;
+    configuration_unlock();
 }
 
 void

@@ -15,7 +15,7 @@
 
 #include <stdio.h>
 
-enum { LOOK_US = 500000, GUARD_US = 60000000, MEMORY_MAX = 64 * 1024 };
+enum { LOOK_US = 500000, END_US = 10000, GUARD_US = 60000000, MEMORY_MAX = 64 * 1024 };
 
 enum decision { UNDECIDED, CONFIRMED, ABORTED };
 
@@ -186,7 +186,7 @@ configuration_confirm(void)
         return false;
     trial.decision = CONFIRMED;
     while (trial.seen.state == TRIAL_RUNNING)
-        (void) fiber_sleep_until(loop_now_us() + 10000);
+        change_wait(END_US);
     return trial.seen.state == TRIAL_KEPT;
 }
 
@@ -198,6 +198,6 @@ configuration_abort(struct slice who)
     trial.decision = ABORTED;
     snprintf(trial.seen.why, sizeof(trial.seen.why), "aborted by %.*s", SLICE_ARG(who));
     while (trial.seen.state == TRIAL_RUNNING)
-        (void) fiber_sleep_until(loop_now_us() + 10000);
+        change_wait(END_US);
     return true;
 }

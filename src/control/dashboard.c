@@ -2,8 +2,8 @@
 /*
  * control/dashboard.c - answers with the files of the dashboard.
  *
- * Each is there twice, plain and compressed beforehand; both live as long as the program, so nothing
- * is copied.  Conditions and ranges are exchange_answer()'s.
+ * Each is there twice, plain and compressed beforehand; both live as long as the program, so
+ * nothing is copied.  Conditions and ranges are exchange_answer()'s.
  */
 #include "control/dashboard.h"
 #include "exchange/answer.h"

@@ -13,7 +13,11 @@
 
 #include <stdio.h>
 
-enum { WRONG_TOKEN_US = 300000, NAME_BYTES = 32 };
+enum {
+    WRONG_TOKEN_US = 300000,
+    LONG_BYTES = 1024 * 1024,
+    LONG_MOST = 8, /* bodies longer than that which are in memory at a time */
+};
 
 /* ------------------------------------------------------------------ who asks */
 
@@ -43,7 +47,10 @@ bearer(struct api_call *c, const struct admin_config *admin)
             c->who = (struct api_identity){tokens[i].name, (enum api_right) tokens[i].right};
             found = true;
         }
-    return found;
+    /* The change that it asks for may end the configuration that names it. */
+    if (found)
+        c->who.name = arena_copy(&c->x->arena, c->who.name);
+    return found && c->who.name.at;
 }
 
 /* Root, and whoever started the process, may do everything over a Unix socket. */
@@ -107,16 +114,35 @@ decode_parameters(struct api_call *c)
     return true;
 }
 
+static unsigned long_bodies; /* that are in memory, or come there */
+
+/* What does not say its length may become long. */
+static bool
+is_long(const struct body *b)
+{
+    return b && (b->length == BODY_LENGTH_UNKNOWN || b->length > LONG_BYTES);
+}
+
+static struct body *
+body_of(const struct api_call *c)
+{
+    return c->operation->body ? c->x->request.body : NULL;
+}
+
 static bool
 read_body(struct api_call *c, struct text *memory)
 {
-    struct body *b = c->x->request.body;
+    struct body *b = body_of(c);
     enum err e;
 
     if (!b)
         return true;
     if (b->length > API_BODY_MAX) {
         api_problem(c, 413, "too_large", "at most %d bytes are read", API_BODY_MAX);
+        return false;
+    }
+    if (is_long(b) && long_bodies > LONG_MOST) {
+        api_problem(c, 503, "busy", "%d long bodies are being read already", LONG_MOST);
         return false;
     }
     e = body_read(b, API_BODY_MAX, memory);
@@ -149,15 +175,47 @@ note(const struct api_call *c)
     (void) audit_add(&e);
 }
 
+struct work {
+    struct api_call *call;
+    struct fiber    *waiter;
+    bool             done;
+};
+
+static void
+work(void *arg)
+{
+    struct work *w = arg;
+
+    w->call->operation->handle(w->call);
+    w->done = true;
+    fiber_resume(w->waiter);
+}
+
+/* What has begun comes to its end: the fiber of an exchange is cancelled when its client hangs up,
+ * and from then on each of its waits would fail, in the middle of a change too. */
+static void
+handle(struct api_call *c)
+{
+    struct work w = {.call = c, .waiter = fiber_self()};
+
+    if (c->operation->method == METHOD_GET || !fiber_start("admin", work, &w))
+        c->operation->handle(c);
+    else
+        (void) fiber_wait_for(&w.done, TIMER_NEVER);
+}
+
 static void
 call(struct api_call *c)
 {
+    bool counts = is_long(body_of(c));
     struct text memory;
 
     text_init(&memory, API_BODY_MAX + 1);
+    long_bodies += counts;
     if (decode_parameters(c) && read_body(c, &memory))
-        c->operation->handle(c);
+        handle(c);
     text_free(&memory);
+    long_bodies -= counts;
     if (c->operation->writes)
         note(c);
 }
@@ -189,6 +247,10 @@ terminal_handle(const struct middleware *self, struct exchange *x)
     uint32_t allowed;
 
     (void) self;
+    if (!control_admin()) { /* a connection from before the configuration lost its API */
+        exchange_refuse(x, 503, REASON_SHUTDOWN, "there is no API any more");
+        return;
+    }
     c.operation = operation_find(x->request.method, path, c.parameters, &allowed);
     if (c.operation) {
         if (may(&c))

@@ -34,7 +34,8 @@
 void plan_write(const struct control_host *host, const struct app *before, const struct app *after,
                 const struct config_document *old, const struct config_document *now,
                 struct text *out);
-/* The same for people, as `maitred plan` prints it; from that JSON. */
-bool plan_print(struct slice json, struct text *out);
+/* The same for people, as `maitred plan` prints it; from that JSON.  source: the file that was sent
+ * as the body of the request; NULL: none.  False: that is no plan. */
+bool plan_print(struct slice json, const char *source, struct text *out);
 
 #endif

@@ -77,12 +77,20 @@ mark_of(const json_t *change)
     return ' ';
 }
 
+/* The server knows the file that was sent as the body of the request only. */
 static void
-put_where(struct text *out, const json_t *change)
+put_where(struct text *out, const json_t *change, const char *source)
 {
-    if (*member(change, "where")) {
+    static const char body[] = "request body:";
+    const char *where = member(change, "where");
+
+    if (*where) {
         text_literal(out, "   (");
-        put(out, member(change, "where"));
+        if (source && strncmp(where, body, sizeof(body) - 1) == 0) {
+            put(out, source);
+            where += sizeof(body) - 2;
+        }
+        put(out, where);
         text_byte(out, ')');
     }
     text_byte(out, '\n');
@@ -129,7 +137,7 @@ same_entity(const json_t *a, const json_t *b)
 
 /* What changed in one thing stands below its name. */
 static void
-put_option(struct text *out, const json_t *change, const json_t *previous)
+put_option(struct text *out, const json_t *change, const json_t *previous, const char *source)
 {
     if (!same_entity(previous, change)) {
         put_head(out, change);
@@ -141,16 +149,16 @@ put_option(struct text *out, const json_t *change, const json_t *previous)
         text_literal(out, ": ");
     }
     put_values(out, change);
-    put_where(out, change);
+    put_where(out, change, source);
 }
 
 static void
-put_change(struct text *out, const json_t *change, const json_t *previous)
+put_change(struct text *out, const json_t *change, const json_t *previous, const char *source)
 {
     const char *text;
 
     switch (mark_of(change)) {
-    case '~': put_option(out, change, previous); return;
+    case '~': put_option(out, change, previous, source); return;
     case '>':
         put_head(out, change);
         text_literal(out, ": ");
@@ -164,7 +172,7 @@ put_change(struct text *out, const json_t *change, const json_t *previous)
             text_literal(out, "never matches any more, ");
         put(out, text);
     }
-    put_where(out, change);
+    put_where(out, change, source);
 }
 
 /* ------------------------------------------------------------------ requests */
@@ -229,7 +237,7 @@ put_requests(struct text *out, const json_t *plan)
 }
 
 bool
-plan_print(struct slice json, struct text *out)
+plan_print(struct slice json, const char *source, struct text *out)
 {
     json_t *plan = json_loadb(json.at ? json.at : "", json.n, 0, NULL), *changes, *warning;
     const json_t *previous = NULL;
@@ -244,7 +252,7 @@ plan_print(struct slice json, struct text *out)
     for (i = 0; i < json_array_size(changes); i++) {
         const json_t *change = json_array_get(changes, i);
 
-        put_change(out, change, previous);
+        put_change(out, change, previous, source);
         previous = change;
     }
     put_requests(out, plan);

@@ -139,6 +139,21 @@ put_destination(struct text *out, const struct route *r)
     text_byte(out, '"');
 }
 
+/* What stands in every chain says nothing. */
+static void
+put_chain(struct text *out, const struct route *r)
+{
+    const char *between = "";
+
+    for (size_t i = 0; i < chain_length(r); i++) {
+        if (r->chain[i].ops->by_default)
+            continue;
+        text_put(out, slice_str(between));
+        put_string(out, slice_str(r->chain[i].ops->options.name));
+        between = ",";
+    }
+}
+
 /* {"route", "middleware": [..], "to"}; extra: what some middleware says. */
 static void
 put_outcome(struct text *out, const struct outcome *o, struct slice extra)
@@ -153,10 +168,7 @@ put_outcome(struct text *out, const struct outcome *o, struct slice extra)
     text_literal(out, "{\"route\":");
     put_string(out, r->name);
     text_literal(out, ",\"middleware\":[");
-    for (size_t i = 0; i < chain_length(r); i++) {
-        text_put(out, i ? SLICE(",") : SLICE(""));
-        put_string(out, slice_str(r->chain[i].ops->options.name));
-    }
+    put_chain(out, r);
     text_literal(out, "],\"to\":");
     put_destination(out, r);
     if (extra.n) {

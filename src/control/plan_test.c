@@ -331,16 +331,21 @@ TEST(what_is_no_plan_is_not_printed)
     struct text out;
 
     text_init(&out, 1024);
-    EXPECT(!plan_print(SLICE(""), &out));
-    EXPECT(!plan_print(SLICE("[]"), &out));
-    EXPECT(!plan_print(SLICE("{\"changes\": 1}"), &out));
+    EXPECT(!plan_print(SLICE(""), NULL, &out));
+    EXPECT(!plan_print(SLICE("[]"), NULL, &out));
+    EXPECT(!plan_print(SLICE("{\"changes\": 1}"), NULL, &out));
     EXPECT(plan_print(SLICE("{\"changes\": [{}, 1], \"different\": [2], \"differing\": 1, "
                             "\"replayed\": 1, \"warnings\": [3]}"),
-                      &out));
+                      NULL, &out));
     text_free(&out);
     text_init(&out, 1024);
     EXPECT(plan_print(SLICE("{\"changes\": [{\"kind\": \"added\", \"name\": \"\\u001b[2J\"}]}"),
-                      &out));
+                      NULL, &out));
     EXPECT(slice_find(text_slice(&out), '\x1b') == SLICE_NOT_FOUND);
+    text_free(&out);
+    text_init(&out, 1024);
+    EXPECT(plan_print(SLICE("{\"changes\": [{\"where\": \"request body:1:2\"}]}"), "new.yaml",
+                      &out));
+    EXPECT(slice_search(text_slice(&out), SLICE("(new.yaml:1:2)")) != SLICE_NOT_FOUND);
     text_free(&out);
 }

@@ -43,9 +43,10 @@ trial_json(void)
     static const char *const verdicts[] = {"too_early", "holds", "broken"};
     const struct trial *t = configuration_trial();
 
-    return json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:o}", "state", states[t->state], "until",
-                     (json_int_t) t->until_s, "guard", t->guard, "verdict", verdicts[t->verdict],
-                     "why", t->why, "who", t->who, "revision",
+    return json_pack("{s:s, s:I, s:o, s:s, s:o, s:o, s:o}", "state", states[t->state], "until",
+                     (json_int_t) t->until_s, "guard", api_text(slice_str(t->guard)), "verdict",
+                     verdicts[t->verdict], "why", api_text(slice_str(t->why)), "who",
+                     api_text(slice_str(t->who)), "revision",
                      t->revision ? json_integer(t->revision) : json_null());
 }
 
@@ -276,9 +277,12 @@ sources_get(struct api_call *c)
     struct text patch;
     json_t *files = json_array(), *changes = NULL;
 
-    for (size_t i = 0; i < s->config->n_files; i++)
+    for (size_t i = 0; i < s->config->n_files; i++) {
+        if (s->config->files[i].base.at) /* a change, which is no file */
+            continue;
         json_array_append_new(files, json_stringn(s->config->files[i].path.at,
                                                   s->config->files[i].path.n));
+    }
     text_init(&patch, ANSWER_MAX);
     if (configuration_now() &&
         config_document_diff(configuration_files(), configuration_now(), true, &patch))
@@ -408,7 +412,8 @@ const struct api_operation operations_configuration[] = {
      .writes = true},
     {METHOD_GET, "/v1/config-sources", API_READ, sources_get,
      .summary = "The files, and what the API has changed over them.", .answer = "Sources"},
-    {METHOD_POST, "/v1/plan", API_READ, plan_post,
+    /* Not for readers: a configuration may say `${file:...}`, or copy a secret to where it is told. */
+    {METHOD_POST, "/v1/plan", API_ADMIN, plan_post,
      .summary = "What another configuration would change.",
      .doc = "The body is a whole configuration in YAML or JSON, or a patch by its Content-Type. "
             "Requests that were seen lately are put to both.",

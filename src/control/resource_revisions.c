@@ -26,12 +26,13 @@ revisions_get_all(struct api_call *c)
     uint64_t before, most;
     struct revision *list;
     struct arena arena;
-    json_t *all = json_array();
+    json_t *all;
     size_t n = 0;
 
     if (!api_number(c, "before", 0, INT64_MAX, &before) ||
         !api_number(c, "most", MOST, MOST_MAX, &most))
         return;
+    all = json_array();
     arena_init(&arena, NULL, 0, MEMORY_MAX);
     list = revisions_list(configuration_source(), (int64_t) before, most, &arena, &n);
     for (size_t i = 0; list && i < n; i++)
@@ -184,12 +185,13 @@ audit_get(struct api_call *c)
     uint64_t before, most;
     struct audit_entry *list;
     struct arena arena;
-    json_t *all = json_array();
+    json_t *all;
     size_t n = 0;
 
     if (!api_number(c, "before", 0, INT64_MAX, &before) ||
         !api_number(c, "most", MOST, MOST_MAX, &most))
         return;
+    all = json_array();
     arena_init(&arena, NULL, 0, MEMORY_MAX);
     list = audit_list((int64_t) before, most, &arena, &n);
     for (size_t i = 0; list && i < n; i++)

@@ -108,12 +108,13 @@ static void
 routes_get(struct api_call *c)
 {
     const struct snapshot *s = control_host()->snapshot(control_host()->current());
-    json_t *all = json_array();
+    json_t *all;
     const struct route *r;
     uint64_t most;
 
     if (!api_number(c, "most", MOST, MOST_MAX, &most))
         return;
+    all = json_array();
     for (size_t i = 0; i < most && (r = route_at(s->routes, i)); i++)
         json_array_append_new(all, route_json(s->config, r));
     api_answer_json(c, 200, json_pack("{s:o}", "routes", all));
@@ -152,11 +153,12 @@ static void
 connections_get(struct api_call *c)
 {
     struct gathering g = {.lock = PTHREAD_MUTEX_INITIALIZER};
-    json_t *all = json_array();
+    json_t *all;
     uint64_t most;
 
     if (!api_number(c, "most", MOST, MOST_MAX, &most))
         return;
+    all = json_array();
     g.most = most;
     g.list = calloc(g.most + 1, sizeof(*g.list));
     if (g.list)
@@ -217,12 +219,13 @@ static void
 exchanges_get(struct api_call *c)
 {
     struct flight *list;
-    json_t *all = json_array();
+    json_t *all;
     uint64_t most;
     size_t n = 0;
 
     if (!api_number(c, "most", MOST, MOST_MAX, &most))
         return;
+    all = json_array();
     list = flights(most, &n);
     for (size_t i = 0; list && i < n; i++)
         json_array_append_new(all, flight_json(&list[i]));
@@ -301,11 +304,12 @@ traces_get(struct api_call *c)
 {
     struct slice status = api_query(c, "status");
     struct trace_query query = {.route = api_query(c, "route")};
-    json_t *all = json_array();
+    json_t *all;
     uint64_t most, class;
 
     if (!api_number(c, "most", MOST, MOST_MAX, &most))
         return;
+    all = json_array();
     query.most = most;
     query.in_flight = api_query_flag(c, "in_flight");
     /* "503", "5" and "5xx" are the same class. */
@@ -327,7 +331,7 @@ static void
 trace_get(struct api_call *c)
 {
     struct trace *t = trace_find(c->parameters[0]);
-    json_t *o, *events = json_array();
+    json_t *o, *events;
 
     if (!t) {
         api_problem(c, 404, "not_found",
@@ -336,6 +340,7 @@ trace_get(struct api_call *c)
         return;
     }
     o = trace_json(t);
+    events = json_array();
     for (size_t i = 0; i < t->n; i++)
         json_array_append_new(events, event_json(t, &t->events[i]));
     json_object_set_new(o, "events", events);

@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * control/revisions.c - every configuration that was served.
- *
- * A thousand reloads of the same file make a thousand revisions of one text: texts and patches
- * stand in a table of their own, each of them once.
- */
+/* control/revisions.c - every configuration that was served. */
 #include "control/revisions.h"
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/map.h"
 #include "control/state.h"
 #include "observe/log.h"
 
@@ -32,14 +26,18 @@ say(bool wrong, const char *sentence)
         log_info("%s", sentence);
 }
 
+static const char *const steps[] = {
+    "ALTER TABLE revision ADD COLUMN source TEXT NOT NULL DEFAULT '';"
+    "CREATE INDEX revision_source ON revision(source, number)",
+    "ALTER TABLE body ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0",
+};
+
 static const struct database_layout layout = {
     .application = 0x6d747264, /* "mtrd" */
-    .version = 2,
-    .steps = (const char *const[]){"ALTER TABLE revision ADD COLUMN source TEXT NOT NULL"
-                                   " DEFAULT ''; CREATE INDEX revision_source ON"
-                                   " revision(source, number)"},
+    .version = 3,
+    .steps = steps,
     .schema = "CREATE TABLE body(id INTEGER PRIMARY KEY, digest INTEGER NOT NULL,"
-              " text TEXT NOT NULL);"
+              " bytes INTEGER NOT NULL DEFAULT 0, text BLOB NOT NULL);"
               "CREATE INDEX body_digest ON body(digest);"
               "CREATE TABLE revision(number INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL,"
               " cause INTEGER NOT NULL, who TEXT NOT NULL, comment TEXT NOT NULL,"
@@ -110,31 +108,6 @@ revisions_usable(void)
 
 /* ------------------------------------------------------------------ adding */
 
-/* The id of a text, which is kept if it is new; 0 after noting the fault. */
-static int64_t
-keep_body(struct slice text)
-{
-    struct database *d = &state_database;
-    int64_t digest = (int64_t) hash_stable(text), id = 0;
-    sqlite3_stmt *s = database_prepare(d, "SELECT id FROM body WHERE digest = ?1 AND text = ?2");
-
-    if (!s)
-        return 0;
-    sqlite3_bind_int64(s, 1, digest);
-    database_bind(s, 2, text);
-    if (database_row(d, s))
-        id = sqlite3_column_int64(s, 0);
-    sqlite3_finalize(s);
-    if (id || d->found[0])
-        return id;
-    s = database_prepare(d, "INSERT INTO body(digest, text) VALUES(?1, ?2)");
-    if (!s)
-        return 0;
-    sqlite3_bind_int64(s, 1, digest);
-    database_bind(s, 2, text);
-    return database_finish(d, s) ? sqlite3_last_insert_rowid(d->handle) : 0;
-}
-
 static bool
 insert(const struct revision *r, int64_t patch, int64_t text)
 {
@@ -174,8 +147,8 @@ add(void *arg)
 
     if (!database_begin(&state_database))
         return;
-    patch = keep_body(r->patch);
-    text = patch ? keep_body(r->text) : 0;
+    patch = state_keep_text(r->patch);
+    text = patch ? state_keep_text(r->text) : 0;
     number = text && insert(r, patch, text) ? sqlite3_last_insert_rowid(state_database.handle) : 0;
     if (database_end(&state_database, number != 0))
         a->number = number;
@@ -232,21 +205,18 @@ get(void *arg)
     struct getting *g = arg;
     struct database *d = &state_database;
     sqlite3_stmt *s = database_prepare(
-        d, "SELECT " COLUMNS ", (SELECT b.text FROM body b WHERE b.id = r.patch),"
-           " (SELECT b.text FROM body b WHERE b.id = r.text)"
-           " FROM revision r WHERE CASE ?1 WHEN 0 THEN source = ?2 ELSE number = ?1 END"
+        d, "SELECT " COLUMNS ", patch, text"
+           " FROM revision WHERE CASE ?1 WHEN 0 THEN source = ?2 ELSE number = ?1 END"
            " ORDER BY number DESC LIMIT 1");
 
     if (!s)
         return;
     sqlite3_bind_int64(s, 1, g->number);
     database_bind(s, 2, g->source);
-    if (database_row(d, s)) {
-        g->found = take_row(s, g->arena, g->out);
-        g->out->patch = database_text(s, 8, g->arena);
-        g->out->text = database_text(s, 9, g->arena);
-        g->found &= g->out->patch.at && g->out->text.at;
-    }
+    if (database_row(d, s))
+        g->found = take_row(s, g->arena, g->out) &&
+                   state_read_text(sqlite3_column_int64(s, 8), g->arena, &g->out->patch) &&
+                   state_read_text(sqlite3_column_int64(s, 9), g->arena, &g->out->text);
     sqlite3_finalize(s);
 }
 

@@ -54,8 +54,8 @@ bool revisions_usable(void);
 
 /* Keeps one; its number, or 0 after noting the fault. */
 int64_t revisions_add(const struct revision *r);
-/* The one of that source in force when the process ended last, or was set by revisions_add(): its patch is what
- * belongs over the files.  False: none. */
+/* The one of that source in force when the process ended last, or was set by revisions_add(): its
+ * patch is what belongs over the files.  False: none. */
 bool revisions_current(struct slice source, struct revision *out, struct arena *arena);
 /* Of any source. */
 bool revisions_get(int64_t number, struct revision *out, struct arena *arena);

@@ -79,6 +79,30 @@ TEST(a_database_with_a_damaged_page_is_moved_aside)
     state_end();
 }
 
+/* Well-formed, but not what was written. */
+TEST(a_text_that_was_changed_is_not_believed)
+{
+    struct revision r = {.source = STATE_SOURCE, .patch = SLICE("[]\n")};
+    char text[10000];
+
+    memset(text, 'x', sizeof(text));
+    r.text = slice_of(text, sizeof(text));
+    state_begin();
+    EXPECT(revisions_open(state_folder));
+    EXPECT_EQ(revisions_add(&r), 1);
+    EXPECT(revisions_get(1, &r, &state_arena));
+    EXPECT_EQ(r.text.n, sizeof(text));
+    revisions_close();
+    with_sqlite("UPDATE body SET text = substr(text, 1, 20) || x'00' || substr(text, 22)"
+                " WHERE bytes = 10000");
+    EXPECT(revisions_open(state_folder));
+    EXPECT(!revisions_get(1, &r, &state_arena));
+    EXPECT(is_said("cannot be read: it is damaged"));
+    with_sqlite("UPDATE body SET bytes = 5000000000 WHERE bytes = 10000");
+    EXPECT(!revisions_get(1, &r, &state_arena));
+    state_end();
+}
+
 TEST(an_empty_file_is_as_good_as_none)
 {
     state_begin();
@@ -111,7 +135,7 @@ TEST(a_newer_format_is_left_alone)
     EXPECT(is_said("another version of maitred (its format is 99"));
     EXPECT_EQ(state_count("revisions.db.corrupt-"), 0);
     revisions_close();
-    with_sqlite("PRAGMA user_version = 2");
+    with_sqlite("PRAGMA user_version = 3");
     EXPECT(revisions_open(state_folder));
     EXPECT_EQ(state_current(), 1);
     state_end();
@@ -124,7 +148,7 @@ TEST(an_older_format_becomes_ours)
     state_begin();
     furnish(3);
     with_sqlite("DROP INDEX revision_source; ALTER TABLE revision DROP COLUMN source;"
-                "PRAGMA user_version = 1");
+                "ALTER TABLE body DROP COLUMN bytes; PRAGMA user_version = 1");
     EXPECT(revisions_open(state_folder));
     EXPECT_EQ(state_add(4), 4);
     EXPECT_EQ(state_current(), 4);
@@ -222,7 +246,7 @@ fill_up(void)
     if (!revisions_open(state_folder) || setrlimit(RLIMIT_FSIZE, &small) != 0)
         return 1;
     for (int i = 0; i < 10; i++) {
-        memset(text, 'a' + i, 100000);
+        random_bytes(text, 100000);
         r.text = slice_of(text, 100000);
         r.number = 0;
         if (!revisions_add(&r))

@@ -156,7 +156,7 @@ plan_text(void)
 {
     CHECK(fiber_start("planner", make_plan, NULL));
     loop_run(&testing_loop);
-    CHECK(plan_print(text_slice(&testing_json), &testing_text));
+    CHECK(plan_print(text_slice(&testing_json), NULL, &testing_text));
     return text_slice(&testing_text);
 }
 

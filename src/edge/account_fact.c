@@ -37,17 +37,26 @@ took_us(const struct exchange *x)
     return end_us > x->times.received_us ? end_us - x->times.received_us : 0;
 }
 
+/* Both in one go. */
+static void
+find_fields(const struct fields *f, struct analytics_fact *fact)
+{
+    for (uint32_t i = 0; i < f->n; i++) {
+        if (f->at[i].id == FIELD_USER_AGENT)
+            fact->agent = f->at[i].value;
+        else if (f->at[i].id == FIELD_REFERER)
+            fact->referrer = f->at[i].value;
+    }
+}
+
 void
 account_record(unsigned worker, const struct exchange *x)
 {
-    const struct fields *f = &x->request.fields;
     enum reason reason = x->fault.reason;
     struct analytics_fact fact = {
         .host = x->request.host,
         .path = path_of(&x->request),
         .client = x->client_ip,
-        .agent = fields_value(f, FIELD_USER_AGENT),
-        .referrer = fields_value(f, FIELD_REFERER),
         .route = x->route ? x->route->name : (struct slice){0},
         .upstream = x->relay.upstream,
         .method = x->request.method_token,
@@ -67,6 +76,7 @@ account_record(unsigned worker, const struct exchange *x)
         .bytes_out = x->response_bytes,
     };
 
+    find_fields(&x->request.fields, &fact);
     analytics_record(worker, &fact);
 }
 

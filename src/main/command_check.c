@@ -2,7 +2,7 @@
 /* main/command_check.c - the commands that only look: check, schema, reference, version. */
 #include "base/map.h"
 #include "main/app.h"
-#include "main/commands.h"
+#include "main/arguments.h"
 #include "main/supervisor.h"
 #include "runtime/dns.h"
 #include "runtime/fiber.h"
@@ -74,9 +74,10 @@ check(void *arg)
 int
 command_check(const struct command *self, int argc, char **argv)
 {
-    if (argc != 2 || (strcmp(argv[0], "-c") != 0 && strcmp(argv[0], "--config") != 0))
-        return command_usage(self, "-c FILE is needed");
-    return command_with_loop(check, argv[1]);
+    struct arguments arguments;
+    int status = arguments_read(&arguments, self, argc, argv);
+
+    return status ? status : command_with_loop(check, (void *) arguments_value(&arguments, "-c"));
 }
 
 /* ------------------------------------------------------------------ generated texts */

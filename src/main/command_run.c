@@ -1,29 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main/command_run.c - the commands that serve: run, proxy, demo. */
-#include "main/commands.h"
+#include "main/arguments.h"
 #include "main/supervisor.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-const char *
-command_value(const char *name, int argc, char **argv, int *i, bool *missing)
-{
-    size_t n = strlen(name);
-
-    if (strncmp(argv[*i], name, n) != 0)
-        return NULL;
-    if (argv[*i][n] == '=')
-        return argv[*i] + n + 1;
-    if (argv[*i][n] != '\0')
-        return NULL;
-    if (*i + 1 == argc) {
-        *missing = true;
-        return NULL;
-    }
-    return argv[++*i];
-}
 
 static bool
 take_io(const char *value, struct run_options *options)
@@ -44,54 +26,33 @@ take_workers(const char *value, struct run_options *options)
     return true;
 }
 
-/* What run, proxy and demo share.  0: taken; 1: not one of these; 2: wrong (said). */
+/* What run, proxy and demo share.  0, or the exit status after a complaint. */
 static int
-take_common(const struct command *self, int argc, char **argv, int *i, struct run_options *options)
+take_common(const struct arguments *a, struct run_options *options)
 {
-    bool missing = false;
-    const char *v;
+    const char *io = arguments_value(a, "--io"), *workers = arguments_value(a, "--workers");
 
-    if ((v = command_value("--io", argc, argv, i, &missing)))
-        return take_io(v, options) ? 0 : command_usage(self, "--io takes epoll or auto");
-    if (missing)
-        return command_usage(self, "--io needs a value");
-    if ((v = command_value("--workers", argc, argv, i, &missing)))
-        return take_workers(v, options)
-                   ? 0
-                   : command_usage(self, "--workers takes a number from 1 to 127");
-    if (missing)
-        return command_usage(self, "--workers needs a value");
-    if ((v = command_value("--pid-file", argc, argv, i, &missing)))
-        return (options->pid_file = v) ? 0 : 1;
-    if (!missing && (v = command_value("--control", argc, argv, i, &missing)))
-        return (options->control = v) ? 0 : 1;
-    return missing ? command_usage(self, "--pid-file and --control need a value") : 1;
+    if (io && !take_io(io, options))
+        return command_usage(a->command, "--io takes epoll or auto");
+    if (workers && !take_workers(workers, options))
+        return command_usage(a->command, "--workers takes a number from 1 to 127");
+    options->pid_file = arguments_value(a, "--pid-file");
+    options->control = arguments_value(a, "--control");
+    return 0;
 }
 
 int
 command_run(const struct command *self, int argc, char **argv)
 {
     struct run_options options = {.source.reader = &config_source_system};
+    struct arguments arguments;
+    int status = arguments_read(&arguments, self, argc, argv);
 
-    for (int i = 0; i < argc; i++) {
-        bool missing = false;
-        const char *v = command_value("-c", argc, argv, &i, &missing);
-        int common;
-
-        if (!v && !missing)
-            v = command_value("--config", argc, argv, &i, &missing);
-        if (v) {
-            options.source.path = v;
-            continue;
-        }
-        if (missing)
-            return command_usage(self, "-c needs a file");
-        common = take_common(self, argc, argv, &i, &options);
-        if (common)
-            return common == 2 ? 2 : command_unknown(self, argv[i]);
-    }
-    if (!options.source.path)
-        return command_usage(self, "-c FILE is missing");
+    if (!status)
+        status = take_common(&arguments, &options);
+    if (status)
+        return status;
+    options.source.path = arguments_value(&arguments, "-c");
     return supervisor_run(&options);
 }
 
@@ -117,35 +78,19 @@ int
 command_proxy(const struct command *self, int argc, char **argv)
 {
     struct run_options options = {.source.reader = &config_source_system};
-    const char *from = NULL, *to = NULL, *v;
+    struct arguments arguments;
     struct text t;
-    int status;
+    int status = arguments_read(&arguments, self, argc, argv);
 
-    for (int i = 0; i < argc; i++) {
-        bool missing = false;
-        int common;
-
-        if ((v = command_value("--from", argc, argv, &i, &missing))) {
-            from = v;
-            continue;
-        }
-        if (!missing && (v = command_value("--to", argc, argv, &i, &missing))) {
-            to = v;
-            continue;
-        }
-        if (missing)
-            return command_usage(self, "--from and --to need a value");
-        common = take_common(self, argc, argv, &i, &options);
-        if (common)
-            return common == 2 ? 2 : command_unknown(self, argv[i]);
-    }
-    if (!from || !to)
-        return command_usage(self, "--from and --to are needed");
+    if (!status)
+        status = take_common(&arguments, &options);
+    if (status)
+        return status;
     text_init(&t, 1024 * 1024);
     text_literal(&t, "listeners: [");
-    put_items(&t, from);
+    put_items(&t, arguments_value(&arguments, "--from"));
     text_literal(&t, "]\nupstreams: {servers: {servers: [");
-    put_items(&t, to);
+    put_items(&t, arguments_value(&arguments, "--to"));
     text_literal(&t, "]}}\nroutes: [{to: servers}]\n");
     options.source.text = text_slice(&t);
     status = supervisor_run(&options);
@@ -184,23 +129,18 @@ int
 command_demo(const struct command *self, int argc, char **argv)
 {
     struct run_options options = {.source.reader = &config_source_system};
-    const char *from = ":8080", *port, *v;
+    struct arguments arguments;
+    const char *from, *port;
     struct text config, hello;
-    int id = (int) getpid(), status;
+    int id = (int) getpid(), status = arguments_read(&arguments, self, argc, argv);
 
-    for (int i = 0; i < argc; i++) {
-        bool missing = false;
-        int common;
-
-        if ((v = command_value("--from", argc, argv, &i, &missing))) {
-            from = v;
-            continue;
-        }
-        common = missing ? command_usage(self, "--from needs a value")
-                         : take_common(self, argc, argv, &i, &options);
-        if (common)
-            return common == 2 ? 2 : command_unknown(self, argv[i]);
-    }
+    if (!status)
+        status = take_common(&arguments, &options);
+    if (status)
+        return status;
+    from = arguments_value(&arguments, "--from");
+    if (!from)
+        from = ":8080";
     port = strrchr(from, ':');
     if (!port)
         return command_usage(self, "--from takes an address such as :8080");

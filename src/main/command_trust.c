@@ -8,7 +8,7 @@
  */
 #include "acme/acme.h"
 #include "config/config.h"
-#include "main/commands.h"
+#include "main/arguments.h"
 #include "main/settings.h"
 #include "main/supervisor.h"
 
@@ -163,25 +163,21 @@ explain(const char *path)
 int
 command_trust(const struct command *self, int argc, char **argv)
 {
-    const char *file = NULL;
-    bool installs = false;
+    struct arguments arguments;
     char path[PATH_ROOM];
-    int status;
+    const char *file;
+    int status = arguments_read(&arguments, self, argc, argv);
 
-    for (int i = 0; i < argc; i++)
-        if (i + 1 < argc && (strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0))
-            file = argv[++i];
-        else if (strcmp(argv[i], "--install") == 0)
-            installs = true;
-        else
-            return command_unknown(self, argv[i]);
+    if (status)
+        return status;
+    file = arguments_value(&arguments, "-c");
     (void) acme_local_ca_path(slice_str(preset_state), path, sizeof(path));
     status = file ? find_by_configuration(file, path) : 0;
     if (status)
         return status;
     if (!is_there(path))
         return 1;
-    if (installs)
+    if (arguments_has(&arguments, "--install"))
         return install(path);
     explain(path);
     return 0;

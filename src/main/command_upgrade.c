@@ -1,17 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main/command_upgrade.c - `maitred upgrade`: has a running maitred replaced, and says what came of
  * it. */
-#include "main/commands.h"
+#include "main/client/admin.h"
 #include "main/control.h"
 #include "main/handover.h"
 
 #include "base/err.h"
 #include "base/slice.h"
+#include "runtime/loop.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-enum { GRACE_S = 5, WITHIN_MAX_S = 3600 };
+enum { GRACE_S = 5, WITHIN_MAX_S = 3600, LOOK_US = 1000000 };
+
+/* False: that is not a number of seconds. */
+static bool
+take_within(const struct arguments *a, uint64_t *within_s)
+{
+    const char *said = arguments_value(a, "--within");
+
+    return !said || (slice_to_u64(slice_str(said), WITHIN_MAX_S, within_s) && *within_s > 0);
+}
+
+/* ------------------------------------------------------------------ by the control socket */
 
 /* The outcome in words; the exit status. */
 static int
@@ -47,27 +59,82 @@ ask(const char *path, uint64_t within_s)
     return 1;
 }
 
+/* ------------------------------------------------------------------ by the API */
+
+/* Which process answers; 0: none does now. */
+static json_int_t
+process_now(struct admin *a)
+{
+    struct admin_call call = {.method = METHOD_GET, .path = "/v1", .within_us = LOOK_US};
+    json_int_t pid = 0;
+    json_t *value;
+
+    (void) admin_start(a, &call);
+    while (!call.done)
+        loop_once(loop_self(), clock_monotonic_us() + LOOK_US);
+    if (call.e == OK && call.answer.status == 200) {
+        value = json_loadb(call.answer.body.at, call.answer.body.n, 0, NULL);
+        pid = json_integer_value(json_object_get(value, "pid"));
+        json_decref(value);
+    }
+    admin_call_free(&call);
+    return pid;
+}
+
+/* The API only says that it has begun: what came of it is told by who answers next. */
+static int
+await(struct admin *a, json_int_t before, uint64_t within_s)
+{
+    uint64_t until_us = clock_monotonic_us() + within_s * LOOK_US;
+
+    while (clock_monotonic_us() < until_us) {
+        uint64_t next_us = clock_monotonic_us() + LOOK_US / 10;
+        json_int_t now = process_now(a);
+
+        if (now && now != before) {
+            printf("upgraded: process %" JSON_INTEGER_FORMAT " serves\n", now);
+            return 0;
+        }
+        while (clock_monotonic_us() < next_us)
+            loop_once(loop_self(), next_us);
+    }
+    fputs("maitred upgrade: no new process serves; its messages say why; the old process goes on "
+          "serving\n", stderr);
+    return 1;
+}
+
+static int
+ask_api(struct admin *a)
+{
+    json_t *process = admin_get(a, "/v1"), *answer;
+    json_int_t before = json_integer_value(json_object_get(process, "pid"));
+    uint64_t within_s = HANDOVER_WITHIN_S;
+
+    if (!process)
+        return a->status;
+    json_decref(process);
+    (void) take_within(a->arguments, &within_s);
+    answer = admin_change(a, METHOD_POST, "/v1/upgrade", (struct slice){NULL, 0});
+    if (!answer)
+        return a->status;
+    json_decref(answer);
+    return await(a, before, within_s);
+}
+
+/* ------------------------------------------------------------------ the command */
+
 int
 command_upgrade(const struct command *self, int argc, char **argv)
 {
-    const char *path = NULL, *v;
     uint64_t within_s = HANDOVER_WITHIN_S;
+    struct arguments arguments;
+    int status = arguments_read(&arguments, self, argc, argv);
 
-    for (int i = 0; i < argc; i++) {
-        bool missing = false;
-
-        if ((v = command_value("--control", argc, argv, &i, &missing))) {
-            path = v;
-        } else if (!missing && (v = command_value("--within", argc, argv, &i, &missing))) {
-            if (!slice_to_u64(slice_str(v), WITHIN_MAX_S, &within_s) || within_s == 0)
-                return command_usage(self, "--within takes seconds, 1 to 3600");
-        } else if (missing) {
-            return command_usage(self, "--control and --within need a value");
-        } else {
-            return command_unknown(self, argv[i]);
-        }
-    }
-    if (!path)
-        return command_usage(self, "--control SOCKET is missing");
-    return ask(path, within_s);
+    if (status)
+        return status;
+    if (!take_within(&arguments, &within_s))
+        return command_usage(self, "--within takes seconds, 1 to 3600");
+    if (arguments_has(&arguments, "--control"))
+        return ask(arguments_value(&arguments, "--control"), within_s);
+    return admin_run(self, argc, argv, ask_api);
 }

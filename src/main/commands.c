@@ -59,8 +59,8 @@ static const struct command_option trust_options[] = {
 };
 
 static const struct command_option upgrade_options[] = {
-    {"--control", .value = "SOCKET", .doc = "What the running maitred was given as --control.",
-     .required = true},
+    {"--control", .value = "SOCKET", .doc = "What the running maitred was given as --control; "
+                                            "without it the admin API is asked."},
     {"--within", .value = "SECONDS", .doc = "How long the new one has to get ready; without it "
                                             "30."},
     {NULL},
@@ -119,8 +119,8 @@ static const struct command_option purge_options[] = {
 /* ------------------------------------------------------------------ the table */
 
 const struct command command_list[] = {
-    {"run", NULL, "Serve as FILE says.", command_run,
-     {file_options, serve_options}},
+    {"run", NULL, "Serve as FILE says.", command_run, {file_options, serve_options},
+     .heading = "Serve, or look at a file:"},
     {"check", NULL, "Say what is wrong with FILE, if anything.", command_check, {file_options}},
     {"proxy", NULL, "Serve without a file.", command_proxy,
      {proxy_options, serve_options}},
@@ -132,14 +132,14 @@ const struct command command_list[] = {
     {"trust", NULL,
      "Say where the authority for localhost is, or have this machine trust it.", command_trust,
      {trust_options}},
-    {"upgrade", NULL, "Replace a running maitred by the program as it is on disk now.",
-     command_upgrade, {upgrade_options}},
     {"schema", NULL, "Print the JSON Schema of configuration files, for editors.", command_schema},
     {"reference", NULL, "Print the reference of all options, in Markdown.", command_reference},
+    {"completion", "bash|zsh|fish", "Print what makes a shell complete these commands.",
+     command_completion},
     {"version", NULL, "Print the version.", command_version},
 
     {"status", NULL, "Say on one page how a running maitred is.", command_status,
-     {json_options, admin_options}},
+     {json_options, admin_options}, .heading = "Ask a running maitred:"},
     {"top", NULL, "Watch a running maitred: routes, upstreams, servers, exchanges.", command_top,
      {top_options, admin_options}},
     {"show", "routes|upstreams|servers|exchanges|connections|listeners|certificates|caches|stores"
@@ -186,8 +186,8 @@ const struct command command_list[] = {
     {"purge", NULL, "Remove what caches keep.", command_purge, {purge_options, admin_options}},
     {"log-level", "[error|warning|info|debug]", "Print the level of the message log, or set it.",
      command_log_level, {admin_options}},
-    {"completion", "bash|zsh|fish", "Print what makes a shell complete these commands.",
-     command_completion},
+    {"upgrade", NULL, "Replace a running maitred by the program as it is on disk now.",
+     command_upgrade, {upgrade_options, admin_options}},
     {NULL},
 };
 
@@ -277,8 +277,11 @@ void
 command_print_help(FILE *out)
 {
     fputs("maitred - a reverse proxy\n\nUsage: maitred COMMAND [OPTIONS]\n\n", out);
-    for (const struct command *c = command_list; c->name; c++)
+    for (const struct command *c = command_list; c->name; c++) {
+        if (c->heading)
+            fprintf(out, "%s%s\n", c == command_list ? "" : "\n", c->heading);
         fprintf(out, "  %-10s %s\n", c->name, c->summary);
+    }
     fputs("\n`maitred COMMAND --help` tells the options of a command.\n", out);
 }
 

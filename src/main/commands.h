@@ -35,6 +35,7 @@ struct command {
     /* Each ends with name NULL; its own, and those that it shares with others. */
     const struct command_option *options[COMMAND_GROUPS];
     const char *doc; /* more than the summary, for --help; NULL: nothing */
+    const char *heading; /* of a group that begins here; NULL: it does not */
 };
 
 extern const struct command command_list[]; /* ends with name NULL */
@@ -49,10 +50,6 @@ int command_usage(const struct command *c, const char *wrong);
 int command_unknown(const struct command *c, const char *argument);
 void command_print_help(FILE *out);
 void command_print_help_of(const struct command *c, FILE *out);
-
-/* The value of an option that takes one: "--name VALUE" or "--name=VALUE"; moves *i.  NULL: it is
- * not this option, or *missing. */
-const char *command_value(const char *name, int argc, char **argv, int *i, bool *missing);
 
 struct app;
 struct text;

@@ -67,6 +67,20 @@ recode(struct exchange *x, struct body *inner, const struct coded_setup *setup)
     return b;
 }
 
+/* Several lines are one list (RFC 9110 5.3): it stands in one afterwards.  False: out of memory. */
+static bool
+join_codings(struct fields *f, struct arena *arena)
+{
+    struct slice all = fields_value(f, FIELD_CONTENT_ENCODING);
+    const struct field *first = fields_next(f, NULL, SLICE("Content-Encoding")), *next = first;
+
+    while (first && (next = fields_next(f, next, SLICE("Content-Encoding"))))
+        all = arena_printf(arena, "%.*s, %.*s", SLICE_ARG(all), SLICE_ARG(next->value));
+    if (!first || all.at == first->value.at)
+        return true;
+    return slice_is_present(all) && fields_set(f, FIELD_CONTENT_ENCODING, all);
+}
+
 /* ------------------------------------------------------------------ requests */
 
 static void
@@ -103,8 +117,13 @@ static bool
 decode_request(struct incoming *in)
 {
     struct exchange *x = in->x;
-    struct slice rest = fields_value(&x->request.fields, FIELD_CONTENT_ENCODING), name;
+    struct slice rest, name;
 
+    if (!join_codings(&x->request.fields, &x->arena)) {
+        exchange_refuse(x, 503, REASON_OUT_OF_MEMORY, "decompress: out of memory");
+        return false;
+    }
+    rest = fields_value(&x->request.fields, FIELD_CONTENT_ENCODING);
     for (unsigned i = 0; slice_is_present(name = content_encoding_last(&rest)); i++) {
         const struct coding *coding = coding_named(name);
         struct coded_setup setup;
@@ -227,13 +246,20 @@ static void
 decode_response(const struct decompress *d, struct exchange *x)
 {
     struct response *r = &x->response;
-    struct slice before = fields_value(&r->fields, FIELD_CONTENT_ENCODING), left;
+    struct slice before, left;
     struct accept_encoding accept;
     struct body *b = r->body;
 
-    if (before.n == 0 || status_has_no_body(r->status) || r->status == 206 || r->tunnel ||
-        (b && b->length == 0) ||
+    if (!fields_has(&r->fields, FIELD_CONTENT_ENCODING) || status_has_no_body(r->status) ||
+        r->status == 206 || r->tunnel || (b && b->length == 0) ||
         fields_list_has(&r->fields, FIELD_CACHE_CONTROL, SLICE("no-transform")))
+        return;
+    if (!join_codings(&r->fields, &x->arena)) {
+        exchange_refuse(x, 503, REASON_OUT_OF_MEMORY, "decompress: out of memory");
+        return;
+    }
+    before = fields_value(&r->fields, FIELD_CONTENT_ENCODING);
+    if (before.n == 0)
         return;
     accept_encoding_parse(&accept, &x->request.fields);
     left = decode_for(d, x, &accept, &b);

@@ -18,8 +18,8 @@
 
 /* ------------------------------------------------------------------ what is wrong */
 
-__attribute__((format(printf, 2, 3))) static void
-note(struct database *d, const char *format, ...)
+void
+database_note(struct database *d, const char *format, ...)
 {
     va_list args;
 
@@ -37,19 +37,20 @@ note_code(struct database *d, int code)
 
     switch (code & 0xff) {
     case SQLITE_BUSY:
-    case SQLITE_LOCKED: note(d, "%s is locked by another process", d->path); break;
-    case SQLITE_FULL: note(d, "%s cannot grow: the disk is full", d->path); break;
-    case SQLITE_READONLY: note(d, "%s cannot be written: it is read-only", d->path); break;
-    case SQLITE_CANTOPEN: note(d, "%s cannot be opened: %s", d->path, why); break;
-    case SQLITE_IOERR: note(d, "%s cannot be read or written: %s", d->path, why); break;
-    case SQLITE_NOMEM: note(d, "%s: out of memory", d->path); break;
+    case SQLITE_LOCKED: database_note(d, "%s is locked by another process", d->path); break;
+    case SQLITE_FULL: database_note(d, "%s cannot grow: the disk is full", d->path); break;
+    case SQLITE_READONLY: database_note(d, "%s cannot be written: it is read-only", d->path); break;
+    case SQLITE_CANTOPEN: database_note(d, "%s cannot be opened: %s", d->path, why); break;
+    case SQLITE_IOERR: database_note(d, "%s cannot be read or written: %s", d->path, why); break;
+    case SQLITE_NOMEM: database_note(d, "%s: out of memory", d->path); break;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         d->damaged = true;
-        note(d, "%s is damaged", d->path);
+        database_note(d, "%s is damaged", d->path);
         break;
     default:
-        note(d, "%s: %s", d->path, d->handle ? sqlite3_errmsg(d->handle) : sqlite3_errstr(code));
+        database_note(d, "%s: %s", d->path,
+                      d->handle ? sqlite3_errmsg(d->handle) : sqlite3_errstr(code));
     }
 }
 
@@ -177,7 +178,7 @@ make_file(struct database *d, const char *folder)
         (void) mkdir(folder, 0700);
     fd = open(d->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0 && errno != EEXIST) {
-        note(d, "%s cannot be made: %s", d->path, strerror(errno));
+        database_note(d, "%s cannot be made: %s", d->path, strerror(errno));
         return false;
     }
     if (fd >= 0)
@@ -209,13 +210,14 @@ is_ours(struct database *d, int64_t *version)
     if (tables == 0)
         return true;
     if (application != d->layout->application) {
-        note(d, "%s belongs to another program: move it away", d->path);
+        database_note(d, "%s belongs to another program: move it away", d->path);
         return false;
     }
     old = d->layout->steps && !d->read_only && *version >= 1 && *version < d->layout->version;
     if (*version != d->layout->version && !old) {
-        note(d, "%s was written by another version of maitred (its format is %lld, this one's %d)",
-             d->path, (long long) *version, d->layout->version);
+        database_note(
+            d, "%s was written by another version of maitred (its format is %lld, this one's %d)",
+            d->path, (long long) *version, d->layout->version);
         return false;
     }
     return true;
@@ -334,7 +336,7 @@ connect_any(struct database *d)
 static void
 move(const char *from, const char *suffix, const char *to)
 {
-    char old[DATABASE_PATH_MAX + 8], new[DATABASE_PATH_MAX + 48];
+    char old[DATABASE_PATH_MAX + 8], new[DATABASE_PATH_MAX + 72];
 
     snprintf(old, sizeof(old), "%s%s", from, suffix);
     snprintf(new, sizeof(new), "%s%s", to, suffix);
@@ -344,7 +346,7 @@ move(const char *from, const char *suffix, const char *to)
 static bool
 move_aside(struct database *d)
 {
-    char aside[DATABASE_PATH_MAX + 40], when[24];
+    char aside[DATABASE_PATH_MAX + 64], when[24];
     time_t now = (time_t) (clock_wall_us() / 1000000);
     struct tm tm;
 
@@ -355,7 +357,7 @@ move_aside(struct database *d)
     for (int i = 1; access(aside, F_OK) == 0 && i < 100; i++)
         snprintf(aside, sizeof(aside), "%s.corrupt-%s.%d", d->path, when, i);
     if (rename(d->path, aside) != 0) {
-        note(d, "%s is damaged, and cannot be moved aside: %s", d->path, strerror(errno));
+        database_note(d, "%s is damaged, and cannot be moved aside: %s", d->path, strerror(errno));
         return false;
     }
     move(d->path, "-wal", aside);
@@ -404,7 +406,7 @@ run_piece(void *arg)
         return;
     p->work(p->arg);
     if (d->damaged && move_aside(d) && connect_any(d))
-        note(d, "%s was damaged, and is begun anew", d->path);
+        database_note(d, "%s was damaged, and is begun anew", d->path);
 }
 
 static bool

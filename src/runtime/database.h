@@ -65,6 +65,9 @@ struct slice database_fault(const struct database *d);
 
 /* ------------------------------------------------------------------ within work */
 
+/* What is wrong, one sentence. */
+void database_note(struct database *d, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* NULL after noting the fault. */
 sqlite3_stmt *database_prepare(struct database *d, const char *sql);
 void database_bind(sqlite3_stmt *s, int at, struct slice text);

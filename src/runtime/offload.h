@@ -31,8 +31,8 @@ struct offload_pool {
         .last = &(name).first,                                                                    \
     }
 
-/* offload() in that pool (NULL: the common one).  Where there is no fiber, or not a single thread can be had, the work is
- * done here and now. */
+/* offload() in that pool (NULL: the common one).  Where there is no fiber, or not a single thread
+ * can be had, the work is done here and now. */
 void offload_to(struct offload_pool *pool, void (*work)(void *arg), void *arg);
 
 enum offload_state { OFFLOAD_WAITS, OFFLOAD_RUNS, OFFLOAD_DONE, OFFLOAD_LATE };

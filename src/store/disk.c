@@ -10,7 +10,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { START_MS = 1000, END_MS = 3000, IN_USE_MS = 200, RETRY_MS = 5000, POOL_THREADS = 8, READ_US = 2000000 };
+enum {
+    START_MS = 1000,
+    END_MS = 3000,
+    IN_USE_MS = 200,
+    RETRY_MS = 5000,
+    POOL_THREADS = 8,
+    READ_US = 2000000
+};
 
 struct disk_calls disk_calls = {pread, pwrite};
 OFFLOAD_POOL(disk_pool, POOL_THREADS);

@@ -433,15 +433,98 @@ def test_pieces_that_the_store_would_not_keep(stage):
 
 # ------------------------------------------------------------------ ranges without pieces
 
-def test_a_range_far_behind_is_passed_on(stage):
-    file = Versions(stage, 4 << 20)
+MIB = 1 << 20
+
+
+def far_pieces(file):
+    return sorted(int(r[len("bytes="):].split("-")[0]) // MIB for r in file.asked if r)
+
+
+def test_a_range_far_behind_is_fetched_and_kept(stage):
+    """What it needs and the head, but not what lies between; all of that is combined with what comes later."""
+    file = Versions(stage, 5 * MIB + 100)
     proxy = stage.proxy(file.origin, use=["cache"])
-    answer = ask(proxy, "/", bytes_of(3 << 20, (3 << 20) + 9))
-    assert answer.status == 206 and answer.body == file.body[3 << 20:(3 << 20) + 10]
-    assert file.asked == [f"bytes={3 << 20}-{(3 << 20) + 9}"] and file.sent == 10
-    assert ask(proxy, "/", bytes_of(KIB, KIB + 9)).body == file.body[KIB:KIB + 10]
-    assert ask(proxy).body == file.body and file.asked[1:] == [None]
-    assert ask(proxy, "/", bytes_of(3 << 20, (3 << 20) + 9)).cache["hit"] and len(file.asked) == 2
+    for _ in range(2):
+        answer = ask(proxy, "/", bytes_of(3 * MIB, 3 * MIB + 9))
+        assert answer.status == 206 and answer.body == file.body[3 * MIB:3 * MIB + 10]
+        assert answer.get("content-range") == f"bytes {3 * MIB}-{3 * MIB + 9}/{len(file.body)}"
+    assert answer.cache["hit"] and far_pieces(file) == [0, 3]
+    inside = ask(proxy, "/", bytes_of(4 * MIB - 1000, 4 * MIB - 1))
+    assert inside.body == file.body[4 * MIB - 1000:4 * MIB] and inside.cache["hit"]
+    beyond = ask(proxy, "/", bytes_of(3 * MIB + 5, 4 * MIB + 5))
+    assert beyond.body == file.body[3 * MIB + 5:4 * MIB + 6] and far_pieces(file) == [0, 3, 4]
+    assert ask(proxy, "/", bytes_of("", 50)).body == file.body[-50:]
+    whole = ask(proxy)
+    assert whole.status == 200 and whole.body == file.body and far_pieces(file) == [0, 1, 2, 3, 4, 5]
+    assert ask(proxy).body == file.body and len(file.asked) == 6
+
+
+def test_far_pieces_of_another_version_do_not_come_together(stage):
+    file = Versions(stage, 5 * MIB)
+    proxy = stage.proxy(file.origin, use=["cache"])
+    ask(proxy, "/", bytes_of(3 * MIB, 3 * MIB + 9))
+    file.change('"v2"')
+    answer = ask(proxy, "/", bytes_of(4 * MIB, 4 * MIB + 9))
+    assert answer.body == file.body[4 * MIB:4 * MIB + 10] and answer.get("etag") == '"v2"'
+    assert ask(proxy, "/", bytes_of(3 * MIB, 3 * MIB + 9)).body == file.body[3 * MIB:3 * MIB + 10]
+
+
+@pytest.mark.parametrize("tag", ['W/"v1"', None])
+def test_without_a_strong_validator_it_is_passed_on(stage, tag):
+    """Bytes of two answers could be of two versions; the origin is asked in vain only once."""
+    file = Versions(stage, 4 * MIB, tag=tag)
+    proxy = stage.proxy(file.origin, use=["cache"])
+    wanted = bytes_of(3 * MIB, 3 * MIB + 9)
+    for i in range(3):
+        answer = ask(proxy, "/", wanted)
+        assert answer.status == 206 and answer.body == file.body[3 * MIB:3 * MIB + 10]
+        assert file.asked == [f"bytes=0-{MIB - 1}"] + [wanted[1]] * (i + 1)
+    assert ask(proxy).body == file.body and file.asked[-1] is None
+    assert ask(proxy, "/", wanted).cache["hit"]
+
+
+def test_a_far_range_that_may_not_be_kept(stage):
+    file = Versions(stage, 4 * MIB, fields=[("Cache-Control", "private")])
+    proxy = stage.proxy(file.origin, use=["cache"])
+    wanted = bytes_of(3 * MIB, 3 * MIB + 9)
+    for _ in range(3):
+        assert ask(proxy, "/", wanted).body == file.body[3 * MIB:3 * MIB + 10]
+    assert file.asked == [f"bytes=0-{MIB - 1}"] + [wanted[1]] * 3
+
+
+def test_a_far_range_of_an_origin_without_ranges(stage):
+    file = Versions(stage, 4 * MIB)
+    file.ranges = False
+    proxy = stage.proxy(file.origin, use=["cache"])
+    for _ in range(2):
+        answer = ask(proxy, "/", bytes_of(3 * MIB, 3 * MIB + 9))
+        assert answer.status == 206 and answer.body == file.body[3 * MIB:3 * MIB + 10]
+    assert answer.cache["hit"] and len(file.asked) == 1
+
+
+def test_a_part_whose_bytes_are_not_what_it_says(stage):
+    """A 206 that lies about its length is of no use to anybody but who asked for it."""
+    def lies(conn, request, number):
+        conn.respond(206, [MINUTE, ("ETag", '"v1"'), ("Content-Range", f"bytes {3 * MIB}-{3 * MIB + 9}/{4 * MIB}")],
+                     b"01234")
+        return True
+
+    file = Versions(stage, 4 * MIB)
+    file.before = lies
+    proxy = stage.proxy(file.origin, use=["cache"])
+    for _ in range(2):
+        assert ask(proxy, "/", bytes_of(3 * MIB, 3 * MIB + 9)).body == b"01234"
+    assert len(file.asked) == 3
+
+
+def test_many_at_once_far_behind(stage):
+    file = Versions(stage, 4 * MIB)
+    proxy = stage.proxy(file.origin, use=["cache"])
+    clients = [stage.use(Client(proxy.address)) for _ in range(30)]
+    for client in clients:
+        client.request("GET", "/", [bytes_of(3 * MIB, 3 * MIB + 9)])
+    assert all(c.response().body == file.body[3 * MIB:3 * MIB + 10] for c in clients)
+    assert far_pieces(file) == [0, 3]
 
 
 def test_the_end_of_something_large(stage):

@@ -618,6 +618,32 @@ def test_bash_completes_by_itself(tmp_path):
         eventually(lambda: "maitred completion bash" in screen.text, what=lambda: screen.text)
 
 
+@pytest.mark.skipif(not shutil.which("fish"), reason="there is no fish")
+@pytest.mark.parametrize("line, wanted", [
+    ("maitred sta", {"status"}), ("maitred config ge", {"get"}), ("maitred config get --fi", {"--file"}),
+    ("maitred run --io e", {"epoll"}), ("maitred top --page se", {"servers"}), ("maitred log-level d", {"debug"}),
+])
+def test_fish_completes(tmp_path, line, wanted):
+    script = f'{BINARY} completion fish | source; complete -C "{line}"'
+    done = subprocess.run(["fish", "-c", script], text=True, capture_output=True, timeout=20,
+                          env={**os.environ, "HOME": str(tmp_path)})
+    assert {row.split("\t")[0] for row in done.stdout.splitlines()} == wanted, done
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="there is no zsh")
+@pytest.mark.parametrize("typed, wanted", [
+    ("maitred sta", "maitred status"), ("maitred config ge", "maitred config get"),
+    ("maitred config get --fi", "maitred config get --file"), ("maitred run --io e", "maitred run --io epoll"),
+])
+def test_zsh_completes(tmp_path, typed, wanted):
+    (tmp_path / "_maitred").write_text(command("completion", "zsh").stdout)
+    (tmp_path / ".zshrc").write_text(f"PS1='> '; fpath=({tmp_path} $fpath); autoload -U compinit; compinit -D -u\n")
+    with Screen(["zsh", "-i"], env={"TERM": "dumb", "ZDOTDIR": str(tmp_path), "HOME": str(tmp_path)}, errors=True) as screen:
+        eventually(lambda: ">" in screen.text)
+        screen.type(typed + "\t")
+        eventually(lambda: wanted in screen.text, what=lambda: screen.text)
+
+
 @pytest.mark.parametrize("shell, check", [("bash", ["bash", "-n"]), ("zsh", ["zsh", "-n"]), ("fish", ["fish", "-n"])])
 def test_completion_is_a_script(tmp_path, shell, check):
     done = command("completion", shell)

@@ -13,6 +13,7 @@ from support.maitred import BINARY, ROOT, Maitred, command
 from support.origin import answer_echo, serve_forever
 from support.screen import Screen
 from support.wait import eventually
+from test_upgrade_in_place import REFUSED, Upgradable
 
 with open(os.path.join(ROOT, "docs", "guide", "command-line.md")) as _file:
     GUIDE = _file.read()
@@ -249,6 +250,20 @@ def test_a_socket_is_for_its_owner(operator):
     done = subprocess.run(["setpriv", "--reuid=12345", "--clear-groups", BINARY, "status"], text=True, capture_output=True,
                           timeout=20, env={**os.environ, **operator.env})
     assert done.returncode == 1 and "sudo" in done.stderr
+
+
+def test_an_upgrade(stage):
+    """Without a control socket: the API has it done, and the next process answers there."""
+    proxy = stage.use(Upgradable(CONFIG.replace("tracing", "process: {drain: 1s}\ntracing"), one="127.0.0.1:1", two="127.0.0.1:2"))
+    env = {"MAITRED_ADMIN": f"unix:{proxy.dir}/admin.sock"}
+    before = json.loads(command("status", "--json", env=env).stdout)["process"]["pid"]
+    done = command("upgrade", env=env, timeout=40)
+    assert done.returncode == 0 and re.fullmatch(r"upgraded: process \d+ serves\n", done.stdout), (done, proxy.stderr)
+    now = json.loads(command("status", "--json", env=env).stdout)["process"]["pid"]
+    assert now != before and str(now) in done.stdout and proxy.main() and get(proxy.address, "/hello").body == b"hi"
+    proxy.replace_program(REFUSED)
+    done = command("upgrade", "--within", "2", env=env, timeout=40)
+    assert done.returncode == 1 and "goes on serving" in done.stderr and get(proxy.address, "/hello").body == b"hi"
 
 
 TCP = '''

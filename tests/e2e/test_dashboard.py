@@ -15,7 +15,7 @@ import pytest
 
 from support.admin_mock import AdminMock
 from support.client import get
-from support.maitred import ROOT
+from support.maitred import ROOT, Maitred
 from support.wait import seconds
 
 WEB = os.path.join(ROOT, "web")
@@ -160,3 +160,31 @@ def test_files_are_served_as_they_should_be(house):
     assert get(address, "/assets/none.js").status == 404
     assert get(address, "/", method="HEAD").status == 200
     assert get(address, "/", method="POST").status == 404
+
+
+def test_the_example_of_the_guide_serves_it(tools, stage):
+    with open(os.path.join(ROOT, "docs", "guide", "dashboard.md"), encoding="utf-8") as file:
+        text = re.search(r"^```yaml\n(.*?)^```$", file.read(), re.M | re.S)[1]
+    text = re.sub(r"10\.0\.0\.\d:8080", stage.origin().address, text).replace('":8080"', '"@listen@"')
+    text = text.replace('"127.0.0.1:9900"', '"@listen2@"').replace("/etc/maitred/", "@dir@/")
+    proxy = Maitred(start=False)
+    with stage.use(proxy):
+        for name in ("ops", "night"):
+            with open(f"{proxy.dir}/{name}.token", "w", encoding="utf-8") as file:
+                file.write(f"{name} {os.urandom(12).hex()}".replace(" ", "-"))
+            os.chmod(f"{proxy.dir}/{name}.token", 0o644)
+        proxy.write(text)
+        proxy.start()
+        assert get(proxy.names["listen2"], "/").status == 200
+        assert get(proxy.address, "/").status == 200
+
+
+def test_without_npm_there_is_a_page_that_says_so(stage):
+    folder = stage.folder()
+    os.symlink("/usr/bin/python3", f"{folder}/python3")
+    done = subprocess.run(["/usr/bin/python3", TOOL, "embed", f"{folder}/out.c", f"{folder}/out.d"], env={"PATH": folder},
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and "*** web: the dashboard is left out of this build: npm and node are not installed" in done.stderr
+    with open(f"{folder}/out.c", encoding="utf-8") as file:
+        text = file.read()
+    assert '{"/", "text/html' in text and "/assets/" not in text and "dashboard_policy" in text

@@ -54,6 +54,24 @@ def test_one_upon_the_other(echo):
     assert told["sha256"] == sha(TEXT)
 
 
+def test_two_lines_are_one_list(echo):
+    fields = [("Content-Encoding", "gzip"), ("X-Between", "1"), ("content-encoding", "br")]
+    told = echoed(post(echo, brotli.compress(gzip.compress(TEXT)), fields))
+    assert told["sha256"] == sha(TEXT) and "content-encoding" not in told["by_name"]
+
+
+def test_two_lines_of_a_response(stage):
+    def answer(conn, request):
+        conn.respond(200, [("Content-Type", "text/plain"), ("Content-Encoding", "gzip"), ("Content-Encoding", "br")],
+                     brotli.compress(gzip.compress(TEXT)))
+
+    proxy = stage.proxy(stage.origin(serve_forever(answer)), use=["decompress"])
+    plain = get(proxy.address, "/")
+    assert plain.body == TEXT and not plain.get("content-encoding")
+    half = get(proxy.address, "/", [("Accept-Encoding", "gzip")])
+    assert gzip.decompress(half.body) == TEXT and half.get("content-encoding") == "gzip"
+
+
 def test_curl_expects_to_continue(echo, tmp_path):
     path = tmp_path / "body.gz"
     path.write_bytes(gzip.compress(TEXT * 5, 1))

@@ -186,6 +186,36 @@ def test_open_connections_go_up_and_down(origin):
         counted(proxy, "maitred_listener_open_connections", 0, listener="door")
 
 
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n"
+
+
+def test_a_tunnel_is_counted_when_it_ends():
+    """By the route that it came by, though a reload has taken that away; how long it took is left out."""
+
+    def switch(conn):
+        conn.read_request()
+        conn.send(SWITCH)
+        while data := conn.read_some():
+            conn.send(data)
+
+    with Origin(switch) as origin:
+        text = observed(origin, route={"name": "chat"})
+        with Maitred(text) as proxy:
+            client = Client(proxy.address)
+            client.request("GET", "/", [("Connection", "Upgrade"), ("Upgrade", "raw")])
+            assert client.response().status == 101
+            client.send(b"hello")
+            assert client.read_exact(5) == b"hello"
+            counted(proxy, "maitred_worker_tunnels", 1)
+            proxy.reload(text.replace("name: chat", "name: other"))
+            assert Scrape(proxy)("maitred_route_requests_total", route="chat") is None
+            client.close()
+            seen = counted(proxy, "maitred_route_requests_total", 1, route="chat", status="1xx")
+            assert seen("maitred_route_response_bytes_total", route="chat") == 5
+            assert seen("maitred_route_duration_seconds_count", route="chat") is None
+            assert seen("maitred_worker_tunnels") == 0
+
+
 def test_handshakes_and_certificates():
     here = folder()
     try:

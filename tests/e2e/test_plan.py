@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plans: what another configuration would change in meaning, and which of the recent requests it would treat
 differently; asked of the API, and printed by `maitred plan`."""
+import os
+import re
+import shutil
 import time
 
 import pytest
@@ -8,8 +11,11 @@ import yaml
 
 from support.admin import api_of
 from support.client import get
-from support.maitred import command
+from support.maitred import Maitred, command
 from support.wait import seconds
+from test_examples import FILES, FOLDER, relocate, secrets
+
+ADMIN = 'admin: {listen: "unix:@dir@/admin.sock", state: "@dir@/state"}\n'
 
 TEXT = """
 listeners: [{address: "@listen@", name: public}]
@@ -143,3 +149,28 @@ def test_printed(proxy, tmp_path):
     assert "no recent requests" in done.stdout
     done = command("plan", "-c", proxy.config, "--admin", f"unix:{proxy.dir}/admin.sock")
     assert done.stdout.startswith("Nothing changes.\n")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_example_against_itself_and_another(stage, name):
+    """Every kind of option there is: what is the same is no change, written out or not."""
+
+    def furnished(name, folder):
+        with open(os.path.join(FOLDER, name)) as file:
+            text, _ = relocate(file.read(), origin, folder)
+        return re.sub(r"^admin:.*\n(?:[ \t]+.*\n|\n(?=[ \t]))*", "", text, flags=re.M) + proxy.fill_in(ADMIN)
+
+    origin, proxy = stage.origin(), Maitred(start=False, env={})
+    with stage.use(proxy):
+        shutil.copytree(FOLDER, f"{proxy.dir}/examples")
+        proxy.config = f"{proxy.dir}/examples/{name}"
+        text = furnished(name, proxy.dir)
+        proxy.env.update(secrets(text))
+        proxy.write(text)
+        proxy.start()
+        api = api_of(proxy)
+        assert planned(api, text)["changes"] == []
+        merged = api.get("/v1/config", fields={"Accept": "application/yaml"}).text
+        assert planned(api, merged)["changes"] == []
+        other = furnished(FILES[(FILES.index(name) + 1) % len(FILES)], proxy.dir)
+        assert "${env:" in other or planned(api, other)["changes"]

@@ -273,7 +273,7 @@ def test_a_full_disk(stage):
     api = api_of(proxy)
     word, outcome = "", None
     for i in range(12):
-        text = f"{i} " + "x" * 50000
+        text = f"{i} " + os.urandom(25000).hex()  # what cannot be made smaller
         outcome = say(api, text)
         if outcome.status != 200:
             break
@@ -340,3 +340,19 @@ def test_killed_in_the_middle_of_changes(stage):
         restart(proxy, kill=True)
         assert said(proxy) == done
         assert not api.get("/v1").good["faults"]
+
+
+def test_two_configurations_share_a_folder(stage):
+    """Each goes on with its own."""
+    folder = stage.folder()
+    texts = [words(w).replace("@dir@/state", f"{folder}/state") for w in ("one", "other")]
+    first = stage.run(texts[0])
+    say(api_of(first), "two").good
+    second = stage.run(texts[1])
+    assert said(second) == "other"
+    say(api_of(second), "another").good
+    restart(first)
+    restart(second)
+    assert (said(first), said(second)) == ("two", "another")
+    mine = {r["number"] for r in listed(api_of(first))}
+    assert not mine & {r["number"] for r in listed(api_of(second))}

@@ -78,12 +78,13 @@ function Navigation(props: { current: string; open: boolean; close: () => void }
 
 /** The stream's state; what is old must not look new. */
 function Pulse() {
-    const { state } = useStore(liveState);
+    const { state, why } = useStore(liveState);
     const text = { connecting: 'Connecting', live: 'Live', lost: 'Connection lost' }[state];
 
     return (
         <span class={`pulse ${state}`} role="status">
             <i aria-hidden="true" />{text}
+            {state === 'lost' && why && <span class="why">{why}</span>}
             {state === 'lost' && <button type="button" class="link" onClick={reconnect}>Try now</button>}
         </span>
     );

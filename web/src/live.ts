@@ -11,6 +11,7 @@ import { Store } from './store';
 
 export const SERIES_MAX = 900; /* seconds that charts can show */
 const SILENCE_MS = 40_000;     /* the server comments every 15 s */
+const TOGETHER_MS = 50;
 const PAUSE_MIN_MS = 1_000;
 const PAUSE_MAX_MS = 30_000;
 const LINE_MAX = 1 << 20;      /* characters of one event */
@@ -48,7 +49,7 @@ export function noteChange(): void {
 
 export type LiveState = 'connecting' | 'live' | 'lost';
 
-export const liveState = new Store<{ state: LiveState; retryAt: number }>({ state: 'connecting', retryAt: 0 });
+export const liveState = new Store<{ state: LiveState; why: string }>({ state: 'connecting', why: '' });
 export const lastTick = new Store<Tick | null>(null);
 export const changes = new Store<Change>({ what: '' });
 
@@ -98,7 +99,19 @@ function onTick(tick: Tick): void {
     } else if (before !== undefined && tick.at > before + 5)
         keep(before + 1, null);
     keep(tick.at, tick);
-    lastTick.set(tick);
+    show(tick);
+}
+
+let latest: Tick | null = null;
+let showing = 0; /* timer */
+
+/** Those that come all at once, after a pause, are drawn together. */
+function show(tick: Tick): void {
+    latest = tick;
+    showing ||= window.setTimeout(() => {
+        showing = 0;
+        lastTick.set(latest);
+    }, TOGETHER_MS);
 }
 
 function onEvent(name: string, data: string): void {
@@ -158,7 +171,7 @@ async function listen(signal: AbortController): Promise<void> {
     // What changed while nobody listened is not known: everybody looks again.
     if (times.length)
         changes.set({ what: 'reconnected' });
-    liveState.set({ state: 'live', retryAt: 0 });
+    liveState.set({ state: 'live', why: '' });
     try {
         for (;;) {
             watchdog = window.setTimeout(() => signal.abort(), SILENCE_MS);
@@ -198,14 +211,16 @@ export async function runLive(): Promise<void> {
     window.addEventListener('online', reconnect);
     for (;;) {
         const began = Date.now();
+        let why = '';
+
         if (!session.value.asks)
-            await listen(new AbortController()).catch(() => undefined);
+            await listen(new AbortController()).catch(error => { why = (error as Problem).status ? (error as Problem).message : ''; });
         // A stream that lived for a while was no failure: begin with short pauses again.
         pause = Date.now() - began > 10_000 ? PAUSE_MIN_MS : Math.min(pause * 1.7, PAUSE_MAX_MS);
         const wait = pause * (0.7 + 0.6 * Math.random());
-        liveState.set({ state: 'lost', retryAt: Date.now() + wait });
+        liveState.set({ state: 'lost', why });
         wakeUp = new AbortController();
         await sleep(wait, wakeUp.signal);
-        liveState.set({ state: 'connecting', retryAt: 0 });
+        liveState.set({ state: 'connecting', why: '' });
     }
 }

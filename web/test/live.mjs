@@ -83,6 +83,21 @@ export async function live_a_change_is_applied_and_rolled_back(t) {
     await page.getByText('Rolled back by hand').waitFor();
 }
 
+/** The stream tells that something changed; nobody has to reload. */
+export async function live_changes_of_others_are_seen(t) {
+    const page = await t.open();
+
+    await t.signIn('token-of-the-admin', '#/revisions');
+    await page.getByText('Live', { exact: true }).waitFor();
+    await page.getByRole('row').filter({ hasText: 'The process began' }).waitFor();
+    const done = await fetch(`${t.url}/v1/config/process?comment=from+elsewhere`, { method: 'PUT', body: '{"drain":"7s"}',
+        headers: { Authorization: 'Bearer token-of-the-admin', 'Content-Type': 'application/json' } });
+    expect(done.ok, await done.text());
+    await page.getByRole('row').filter({ hasText: 'from elsewhere' }).getByText('in force').waitFor();
+    await page.getByRole('button', { name: '2', exact: true }).click();
+    await page.getByRole('dialog').locator('.diff ins').getByText('drain: 7s').waitFor();
+}
+
 export async function live_a_trial_goes_back_by_itself(t) {
     const page = await t.open();
 

@@ -16,7 +16,7 @@ print(const struct admin *a, const struct admin_call *call)
     if (arguments_has(a->arguments, "--json"))
         text_put(&t, call->answer.body);
     else
-        good = plan_print(call->answer.body, &t);
+        good = plan_print(call->answer.body, call->source, &t);
     command_print(&t, stdout);
     if (!good || t.full)
         fprintf(stderr, "maitred plan: the answer of %s cannot be shown; try --json\n", a->address);

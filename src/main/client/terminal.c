@@ -145,6 +145,7 @@ terminal_close(struct terminal *t)
     io_cancel(&t->signals_io);
     sock_close(&t->keys);
     sock_close(&t->signals);
+    loop_once(loop_self(), loop_now_us()); /* the loop lets go of them at the end of a round */
     watched_set(&set);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
 }

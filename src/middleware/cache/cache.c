@@ -18,6 +18,8 @@
 
 #define DAY_US INT64_C(86400000000)
 
+enum { FAR_PIECE_LEAST = 64 * 1024, FAR_PIECE_MAX = 1024 * 1024 };
+
 struct caching_counts *
 caching_counts(const struct caching *c)
 {
@@ -66,6 +68,8 @@ begin_anew(struct visit *v)
     v->names = (struct slice){NULL, 0};
     v->key = v->primary;
     v->cut = (struct cache_cut){0};
+    v->piece_bytes = v->c->piece_bytes;
+    v->far = v->unfit = false;
     v->cookies.n = 0;
     look_up(v);
 }
@@ -217,6 +221,19 @@ is_far_from(const struct visit *v)
            cache_fill_is_far(v->found, offset, v->c->far_bytes);
 }
 
+/* The range lies far behind: only what it needs is fetched, or it is passed on as it is. */
+static void
+begin_far(struct visit *v)
+{
+    if (v->c->far_piece_bytes && !cache_fetch_is_unfit(v)) {
+        v->piece_bytes = v->c->far_piece_bytes;
+        v->far = true;
+    } else {
+        store_break(v->fresh);
+        leave(&v->fresh);
+    }
+}
+
 static void
 miss(struct visit *v)
 {
@@ -224,11 +241,9 @@ miss(struct visit *v)
 
     v->told.forward =
         slice_is_present(v->names) ? CACHE_FORWARD_VARY_MISS : CACHE_FORWARD_URI_MISS;
-    if (v->fresh && !v->c->piece_bytes && wants_from(v, INT64_MAX, &offset) &&
-        offset > v->c->far_bytes) {
-        store_break(v->fresh);
-        leave(&v->fresh);
-    }
+    if (v->fresh && !v->piece_bytes && wants_from(v, INT64_MAX, &offset) &&
+        offset > v->c->far_bytes)
+        begin_far(v);
     if (!v->fresh) {
         fetch_past(v, v->told.forward);
         return;
@@ -360,7 +375,9 @@ may_keep(const struct visit *v)
 static bool
 begin(struct visit *v, const struct middleware *self, struct exchange *x)
 {
-    *v = (struct visit){.c = self->config, .self = self, .x = x};
+    const struct caching *c = self->config;
+
+    *v = (struct visit){.c = c, .self = self, .x = x, .piece_bytes = c->piece_bytes};
     if (!cache_find_begin(v))
         return false;
     cache_control_of_request(&x->request.fields, &v->asked);
@@ -474,6 +491,17 @@ cache_check(struct config_bind *b, void *object)
     return make_defaults(b, c);
 }
 
+/* As large as `far`, within reason; 0: the store does not take them. */
+static uint64_t
+far_piece(uint64_t far_bytes, uint64_t max_bytes)
+{
+    uint64_t piece = far_bytes < FAR_PIECE_MAX ? far_bytes : FAR_PIECE_MAX;
+
+    if (piece > max_bytes)
+        piece = max_bytes;
+    return piece < FAR_PIECE_LEAST ? 0 : piece;
+}
+
 static bool
 cache_link(void *config, const struct middleware_linker *l)
 {
@@ -483,6 +511,7 @@ cache_link(void *config, const struct middleware_linker *l)
     if (cache_stores_know(l->stores, c->store_name)) {
         uint64_t max_bytes = cache_stores_object_max(l->stores, c->store_name);
 
+        c->far_piece_bytes = far_piece(c->far_bytes, max_bytes);
         if (c->piece_bytes <= max_bytes)
             return true;
         config_report_add(l->report, CONFIG_ERROR, config_where(l->config, &c->piece_bytes),
@@ -563,8 +592,10 @@ static const struct option cache_options[] = {
             "everything whole. 1MiB is a good size for videos and downloads."},
     {"far", &option_bytes, offsetof(struct caching, far_bytes), .preset = "1MiB",
      .max = INT64_C(1) << 50,
-     .doc = "Without `slice`: a request for a range that begins further than this behind what is "
-            "there does not wait for the whole, but is passed on, and what comes is not kept."},
+     .doc = "Without `slice`: for a range that begins further than this behind, only what it needs "
+            "is fetched, in pieces of that size (64KiB to 1MiB), as with `slice`; where the origin "
+            "has no strong validator, or somebody just fetches the whole, the request is passed on "
+            "and what comes is not kept."},
     {"wait", &option_duration, offsetof(struct caching, wait_us), .preset = "30s", .min = 1000,
      .max = 600000000,
      .doc = "How long a request waits for the head of a response that another one fetches, "

@@ -346,17 +346,70 @@ ask_in_pieces(struct visit *v, const struct fields *kept, void (*run)(struct vis
 {
     struct exchange *x = v->x;
     struct cache_version version;
-    bool asks = v->c->piece_bytes && (!v->found || cache_version_of(kept, &version)) &&
+    bool asks = v->piece_bytes && (!v->found || cache_version_of(kept, &version)) &&
                 cache_pieces_ask(v);
 
     ask(v, run);
     if (!asks || (x->response.status != 206 && x->response.status != 416) ||
         (x->response.status == 206 && cache_pieces_take(v)))
         return;
+    v->unfit = v->far && x->response.status == 206;
+    if (v->unfit)
+        return;
     exchange_drop_response(x);
     fields_remove(&x->request.fields, FIELD_RANGE);
     ask(v, run);
 }
+
+/* ------------------------------------------------------------------ not fit for pieces */
+
+static struct store_key
+unfit_key(const struct visit *v)
+{
+    static const char name[] = "unfit";
+
+    return store_key_with(v->c->store, v->key, name, sizeof(name));
+}
+
+bool
+cache_fetch_is_unfit(const struct visit *v)
+{
+    struct store_object *o = NULL;
+    struct cache_life life;
+    bool is = store_ask(v->c->store, unfit_key(v), false, &o) == STORE_HIT && kept_of(o);
+
+    if (is) {
+        kept_life(o, kept_of(o), &life);
+        is = cache_ttl_s(&life, loop_now_us()) > 0;
+    }
+    leave(&o);
+    return is;
+}
+
+/* For a while, so that nobody asks in vain again. */
+static void
+note_unfit(struct visit *v)
+{
+    struct store_object *o = NULL, *old = NULL;
+    enum store_outcome found;
+    struct answer a;
+
+    if (v->c->pass_us == 0)
+        return;
+    found = store_ask(v->c->store, unfit_key(v), true, &o);
+    if (found == STORE_HIT) {
+        old = take(&o);
+        found = store_refill(old, &o);
+    }
+    if (found == STORE_MISS) {
+        read_answer(v, &a);
+        publish_mark(v, o, KEPT_PASS, &a, (struct slice){NULL, 0}, 0);
+    }
+    leave(&old);
+    leave(&o);
+}
+
+/* ------------------------------------------------------------------ what a 304 means */
 
 static void
 save_cookies(struct visit *v)
@@ -451,6 +504,11 @@ cache_fetch(struct visit *v, void (*run)(struct visit *v))
     put_back(x, &aside);
     if (fetched != CACHE_FETCHED_PASS)
         return fetched;
+    if (v->unfit) {
+        note_unfit(v);
+        decline(v);
+        return CACHE_FETCHED_PIECE;
+    }
     if (x->response.status >= 200) {
         fetched = take_answer(v);
         return fetched == CACHE_FETCHED_PASS && v->cut.total ? CACHE_FETCHED_PIECE : fetched;

@@ -37,7 +37,7 @@ bool
 cache_pieces_ask(struct visit *v)
 {
     struct exchange *x = v->x;
-    struct slice range = range_text(&x->arena, (struct range){0, v->c->piece_bytes});
+    struct slice range = range_text(&x->arena, (struct range){0, v->piece_bytes});
 
     return slice_is_present(range) && fields_set(&x->request.fields, FIELD_RANGE, range);
 }
@@ -62,7 +62,7 @@ bool
 cache_pieces_take(struct visit *v)
 {
     struct response *r = &v->x->response;
-    uint64_t piece = v->c->piece_bytes;
+    uint64_t piece = v->piece_bytes;
     struct range_content c;
     struct cache_version version;
 

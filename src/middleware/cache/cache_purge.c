@@ -219,7 +219,7 @@ cache_purge_after(struct visit *v)
     cache_groups_invalid_each(&r->fields, purge_group, &p);
 }
 
-/* ------------------------------------------------------------------ an operator, without a request */
+/* --------------------------------------------------------------- an operator, without a request */
 
 /* "host/path?query" of a URL, or of the same without a scheme. */
 static enum err

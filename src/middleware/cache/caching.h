@@ -56,6 +56,7 @@ struct caching {
     struct option_list purgers;      /* of struct network */
     /* Made of them: */
     struct cache_rules       rules;
+    uint64_t                 far_piece_bytes; /* of what is begun far behind; 0: no pieces */
     struct store            *store;
     struct middleware_keeper keeper;
     struct caching_counts   *workers; /* WORKERS_MAX */
@@ -127,6 +128,9 @@ struct visit {
     struct fields            cookies; /* that a 304 set: for this client alone */
     struct cache_status      told;
     struct cache_cut         cut;     /* of what was fetched */
+    uint64_t                 piece_bytes; /* what is fetched comes in pieces; 0: whole */
+    bool                     far;     /* or as the client asked, if not in pieces */
+    bool                     unfit;   /* not in pieces, it has turned out */
     bool                     again;   /* it has begun anew, which happens once */
     bool                     fill;    /* a miss may be ours to fill, while others wait */
     bool                     keep;    /* what is fetched may be kept, though nobody waits for it */
@@ -158,7 +162,8 @@ bool cache_find_place(struct visit *v);
 
 enum cache_fetched {
     CACHE_FETCHED_PASS,    /* x->response goes on to the client as it is */
-    CACHE_FETCHED_PIECE,   /* x->response is the first piece of what cannot be kept: of no use */
+    CACHE_FETCHED_PIECE,   /* x->response is the first piece of what cannot be kept, or not in
+                            * pieces: of no use */
     CACHE_FETCHED_NEW,     /* v->fresh is published, and x->response.body to be pulled into it */
     CACHE_FETCHED_ASIDE,   /* v->fresh is published, and being filled by somebody else */
     CACHE_FETCHED_RENEWED, /* v->found is complete, confirmed, and fresh again */
@@ -169,8 +174,11 @@ enum cache_fetched {
 enum cache_fetched cache_fetch(struct visit *v, void (*run)(struct visit *v));
 /* The request has conditions or ranges, which may be answered before all has arrived. */
 bool cache_aside_wanted(const struct visit *v);
-/* cache_fetch() by a child, whose answer x->response becomes; false: no memory, nothing was done. */
+/* cache_fetch() by a child, whose answer x->response becomes; false: no memory, nothing was
+ * done. */
 bool cache_fetch_aside(struct visit *v, enum cache_fetched *fetched);
+/* What comes from there is known not to be fit for pieces. */
+bool cache_fetch_is_unfit(const struct visit *v);
 /* An answer that nobody looked for in the store: may it, and can it, be kept?  v->fresh then. */
 enum cache_fetched cache_fetch_take(struct visit *v);
 

@@ -74,9 +74,8 @@ function columns(what: string, most: number, plain: boolean, name: (item: Item) 
                 <Meter part={i.requests / most} label={`${percent(i.requests / most, 0)} of the first`} />
             </>
         ), names: true },
-        { head: 'Requests', cell: i => <span title={i.within ? `at most ${count(i.within)} too many` : undefined}>{i.within ? '≤ ' : ''}{count(i.requests)}</span>, sort: i => i.requests, number: true },
+        { head: 'Requests', cell: i => <span title={`${bytes(i.bytes)}${i.within ? `; at most ${count(i.within)} requests too many` : ''}`}>{i.within ? '≤ ' : ''}{count(i.requests)}</span>, sort: i => i.requests, number: true },
         { head: 'Errors', cell: i => <span class={i.errors ? 'bad-text' : ''}>{i.requests ? percent(i.errors / i.requests) : '–'}</span>, sort: i => i.errors, number: true },
-        { head: 'Bytes', cell: i => bytes(i.bytes), sort: i => i.bytes, number: true },
         { head: 'Mean', cell: i => duration(i.mean_us), sort: i => i.mean_us, number: true },
     ];
 }

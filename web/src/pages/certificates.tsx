@@ -42,11 +42,10 @@ export function Certificates() {
                         { head: 'Names', cell: c => <Names of={c.names} />, sort: c => c.names?.[0] ?? '', names: true },
                         { head: 'Ends', cell: c => <><Badge tone={toneOf(c)}>{ago(c.not_after)}</Badge> <span class="why">{day(c.not_after)}</span></>, sort: c => c.not_after },
                         { head: 'Issuer', cell: c => c.issuer, sort: c => c.issuer },
-                        { head: 'Key', cell: c => c.key?.toUpperCase() },
-                        { head: 'From', cell: c => (c.source === 'acme' ? 'ACME, renews by itself' : c.file ?? c.source) },
+                        { head: 'Key', cell: c => (c.key?.toUpperCase() ?? '–') + (c.stapled ? ', stapled' : '') },
+                        { head: 'From', cell: c => (c.source === 'acme' ? 'ACME, renews by itself' : <span class="path">{c.file || c.source}</span>) },
                         { head: 'Listener', cell: c => c.listener ?? '–' },
-                        { head: 'Stapled', cell: c => (c.stapled ? 'yes' : 'no') },
-                        { head: 'Trouble', cell: c => (c.error ? <span class="bad-text">{c.error}</span> : 'none') },
+                        { head: 'Trouble', cell: c => (c.error ? <span class="bad-text path">{c.error}</span> : 'none') },
                     ]} />
             )}
         </Card>

@@ -6,12 +6,12 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { call, may, type Problem, session } from '../api';
 import { plural } from '../format';
-import { attempt, Card, Fault, Field, valueOf, Waiting } from '../parts/basics';
+import { Action, attempt, Card, Fault, Field, valueOf, Waiting } from '../parts/basics';
 import { Described, Form, type FormContext, Option, Properties } from '../parts/form';
 import { ChangeDialog, type ChangeOrder } from '../parts/plan';
 import { get, isObject, type Json, parse, type Path, pointer } from '../pointer';
 import { go, place } from '../router';
-import { changes } from '../live';
+import { changes, noteChange } from '../live';
 import { Book, type Raw } from '../schema';
 import { type Draft, discard, draft, edit, isDirty, load, patchOf } from '../draft';
 import { useResource } from '../resource';
@@ -250,16 +250,20 @@ function Yaml() {
 function Sources() {
     const sources = useResource<{ files: string[]; patch: unknown[] }>('/v1/config-sources', 0, ['configuration']);
     const n = sources.value?.patch?.length ?? 0;
-    const [gone, setGone] = useState(0);
 
     if (!sources.value)
         return null;
+    const drop = () => attempt('The files alone count again.', () => call('POST', '/v1/reset')).then(done => {
+        if (done)
+            draft.set(null);
+        noteChange();
+    });
     return (
         <p class="quiet">
             From {sources.value.files?.join(', ') || 'the command line'}
-            {n > 0 ? <>, with {plural(n, 'change')} made through the API. <button type="button" class="link"
-                onClick={() => void attempt('The files alone count again.', () => call('POST', '/v1/reset')).then(() => { setGone(gone + 1); sources.reload(); draft.set(null); void load(); })}>
-                Drop them</button></> : ', and nothing over it.'}
+            {n > 0 ? <>, with {plural(n, 'change')} made through the API.{' '}
+                <Action right="admin" class="link" do={drop} confirm="The configuration becomes what the files say. What the API has changed stays in the list of revisions.">
+                    Drop {n === 1 ? 'it' : 'them'}</Action></> : ', and nothing over it.'}
         </p>
     );
 }

@@ -28,14 +28,18 @@ export function Exchanges() {
             <Waiting for={resource} what="the exchanges" />
             {resource.value && (
                 <Table caption="Exchanges in flight" rows={rows} id={x => x.id} empty={filter ? 'Nothing under way is like that.' : 'Nothing is under way at this moment.'} columns={[
-                    { head: 'Request', cell: x => <span class="mono cut" title={`${x.host}${x.target}`}>{x.method} {x.host}{x.target}</span>, names: true },
+                    { head: 'Request', cell: x => (
+                        <>
+                            <span class="mono cut" title={`${x.host}${x.target}`}>{x.method} {x.host}{x.target}</span>
+                            {x.route && <span class="why">route {x.route}</span>}
+                        </>
+                    ), sort: x => x.route, names: true },
                     { head: 'For', cell: x => duration(x.age_us), sort: x => x.age_us, number: true },
                     { head: 'State', cell: x => words(x.state) + (x.status ? `, ${x.status}` : '') },
                     { head: 'Client', cell: x => <span class="mono">{x.client}</span>, sort: x => x.client },
-                    { head: 'Route', cell: x => x.route || '–', sort: x => x.route },
                     { head: 'Server', cell: x => <span class="mono">{x.server || '–'}</span>, sort: x => x.server },
-                    { head: 'Received', cell: x => bytes(x.request_bytes), sort: x => x.request_bytes, number: true },
-                    { head: 'Sent', cell: x => bytes(x.response_bytes), sort: x => x.response_bytes, number: true },
+                    { head: 'Bytes', cell: x => <>{bytes(x.request_bytes)} in<br />{bytes(x.response_bytes)} out</>,
+                        sort: x => x.request_bytes + x.response_bytes, number: true },
                     { head: 'Actions', cell: x => (
                         <Action class="button small" label={`Cancel ${x.method} ${x.target} of ${x.client}`}
                             do={() => attempt('The exchange is cancelled.', () => call('DELETE', `/v1/exchanges/${segment(x.id)}`)).then(resource.reload)}>Cancel</Action>

@@ -106,7 +106,7 @@ connect_client(int fd)
     listener.refs++;
     client_set_peer(c, &none, &none);
     list_push(&edge->serving, &c->link);
-    edge->counters.open++;
+    edge->counters->open++;
     c->buffer = buffer_take(BUFFER_SMALL);
     CHECK(c->buffer && fiber_start("fuzz", client_serve, c));
 }
@@ -212,7 +212,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 1 << 20);
     send_pieces(fds[1], slice_from(bytes, 1), pieces[data[0] & 3]);
     shutdown(fds[1], SHUT_WR);
-    for (unsigned i = 0; edge->counters.open || fiber_count(); i++) {
+    for (unsigned i = 0; edge->counters->open || fiber_count(); i++) {
         CHECK(i < ROUNDS_TO_END);
         (void) let_it_work(fds[1]);
     }

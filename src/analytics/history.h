@@ -8,7 +8,8 @@
  *
  * Trouble  serving never waits for this.  Where the file cannot be opened, what is known stays in
  *          memory, within bounds, and the file is tried again each minute.  What cannot be written
- *          (locked, disk full, read-only) waits in a queue, within bounds, and can be asked for.  A file that is no
+ *          (locked, disk full, read-only) waits in a queue, within bounds,
+ *           and can be asked for.  A file that is no
  *          database is moved aside.  What is wrong can be asked for (history_fault) and stands in
  *          the log once.
  * Threads  any; a lock inside, which is held for one statement at a time.  All calls may block.

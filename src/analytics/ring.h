@@ -38,7 +38,8 @@ void ring_free(struct ring *r);
 /* Producer: room for up to n bytes, aligned to 8, in one piece; NULL: there is none (counted as
  * missed).  n: at most a quarter of the ring.  Without a commit nothing happened. */
 void *ring_reserve(struct ring *r, size_t n);
-/* n: what was written, at most what was reserved.  True when the ring has become half full and the consumer should be told. */
+/* n: what was written, at most what was reserved.  True when the ring has become half full and the
+ * consumer should be told. */
 bool ring_commit(struct ring *r, size_t n);
 
 /* Consumer: the oldest record, or NULL; it stays until it is released. */

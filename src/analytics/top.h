@@ -76,7 +76,8 @@ size_t top_bytes(const struct top_shape *shape);
 void top_init(struct top *t, const struct top_shape *shape, void *memory);
 void top_clear(struct top *t);
 
-/* Into a table with a filter.  key: at most shape.text bytes; counts: of fewer than 2^32 requests. */
+/* Into a table with a filter.  key: at most shape.text bytes; counts: of fewer than 2^32
+ * requests. */
 void top_add(struct top *t, struct slice key, const struct top_counts *counts);
 /* The same in two steps: the memory that the second will need is on its way after the first, so
  * that several tables need not wait for it one after the other. */

@@ -44,6 +44,8 @@ bind_item(struct config_bind *b, const struct option *o, const struct config_nod
 {
     if (node->faulty)
         return false;
+    if (o->flags & OPTION_SECRET)
+        report_secret(b->loader->report, node->mark);
     if (o->kind != &option_objects)
         remember(b, out, node, PLACE_VALUE);
     return o->kind->parse(b, o, node, out);

@@ -80,6 +80,9 @@ struct config_report {
     size_t                 errors, warnings;
     struct config_file    *files;
     size_t                 n_files;
+    struct config_mark    *secrets; /* where some stand, as far as that is known: lines with them
+                                     * are not shown */
+    size_t                 n_secrets;
 };
 
 void config_report_init(struct config_report *r);

@@ -16,7 +16,8 @@
  *            Those of a change start at the folder of the main file.  `include` is for files: a
  *            change that says it is refused.
  * Secrets    are written as "***" (CONFIG_MASK) where a mask is asked for; a change that writes the
- *            mask back where a secret stands keeps the secret.
+ *            mask back where a secret stands keeps the secret.  None is moved or copied to where
+ *            something else than that secret stands.
  * Threads    a document belongs to one thread at a time.
  */
 #ifndef CONFIG_DOCUMENT_H
@@ -65,6 +66,10 @@ enum config_edit_fault {
 enum config_edit_fault config_document_edit(struct config_document *d, enum config_edit how,
                                             struct slice pointer, const char *name,
                                             struct slice text, struct config_report *report);
+
+/* Whether the last change brought, or moved, something that loading takes from the surroundings:
+ * ${env:...} or ${file:...}.  Messages may tell what that is. */
+bool config_document_asks(const struct config_document *d);
 
 /* What makes `from` into `to`: a patch (RFC 6902) as JSON that finds items of lists by name where
  * they have one, and tests what it replaces or removes where they have none, so that it fits

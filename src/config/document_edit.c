@@ -283,6 +283,16 @@ change(struct edit *e, enum config_edit how, struct slice pointer, const char *n
     return false;
 }
 
+bool
+config_document_asks(const struct config_document *d)
+{
+    int last = (int) d->n_files - 1;
+
+    if (last < 0 || !d->files[last].base.at)
+        return false;
+    return d->moved_asks || edit_asks(d->root, last);
+}
+
 enum config_edit_fault
 config_document_edit(struct config_document *d, enum config_edit how, struct slice pointer,
                      const char *name, struct slice text, struct config_report *report)
@@ -293,6 +303,7 @@ config_document_edit(struct config_document *d, enum config_edit how, struct sli
     size_t n_files = d->n_files;
 
     arena_init(&e.scratch, NULL, 0, CONFIG_ARENA_MAX);
+    d->moved_asks = false;
     if ((!change(&e, how, pointer, name, text) || !check_root(&e)) && !e.fault)
         e.fault = CONFIG_EDIT_MEMORY;
     if (e.fault) {

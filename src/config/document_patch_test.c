@@ -122,6 +122,46 @@ TEST(items_may_be_named)
     config_report_free(&report);
 }
 
+TEST(secrets_cannot_be_moved_to_where_they_are_shown)
+{
+    struct config_document *d = open_text("password: hidden\nfree: {a: b}\n"
+                                          "upstreams: {a: {servers: x:1}}");
+
+    EXPECT(d);
+    EXPECT_EQ(edit(d, CONFIG_EDIT_PATCH, "",
+                   "[{\"op\":\"copy\",\"from\":\"/password\",\"path\":\"/free/x\"}]"),
+              CONFIG_EDIT_SYNTAX);
+    EXPECT_STR(complaint(), "request body:1:41: a secret cannot go where something else stands");
+    EXPECT_EQ(edit(d, CONFIG_EDIT_PATCH, "",
+                   "[{\"op\":\"move\",\"from\":\"/password\",\"path\":\"/timeout\"}]"),
+              CONFIG_EDIT_SYNTAX);
+    EXPECT_EQ(edit(d, CONFIG_EDIT_PATCH, "",
+                   "[{\"op\":\"copy\",\"from\":\"\",\"path\":\"/free/x\"}]"),
+              CONFIG_EDIT_SYNTAX);
+    EXPECT_EQ(edit(d, CONFIG_EDIT_PATCH, "",
+                   "[{\"op\":\"copy\",\"from\":\"/upstreams/a\",\"path\":\"/free/x\"}]"),
+              CONFIG_EDIT_OK);
+    config_document_free(d);
+}
+
+TEST(a_change_that_asks_its_surroundings_is_known)
+{
+    struct config_document *d = open_text("password: ${env:X}");
+
+    EXPECT(d && !config_document_asks(d));
+    EXPECT_EQ(edit(d, CONFIG_EDIT_MERGE, "", "password: '***'\nfree: ${client.ip}"), 0);
+    EXPECT(!config_document_asks(d));
+    EXPECT_EQ(
+        edit(d, CONFIG_EDIT_MERGE, "", "{\"free\": [{\"a\": \"\\u0024{file:/etc/shadow}\"}]}"), 0);
+    EXPECT(config_document_asks(d));
+    EXPECT_EQ(edit(d, CONFIG_EDIT_MERGE, "", "timeout: 1s"), 0);
+    EXPECT(!config_document_asks(d));
+    EXPECT_EQ(edit(d, CONFIG_EDIT_PATCH, "",
+                   "[{\"op\":\"copy\",\"from\":\"/free/0/a\",\"path\":\"/timeout\"}]"), 0);
+    EXPECT(config_document_asks(d));
+    config_document_free(d);
+}
+
 /* The names of a long list, which are indexed, follow its changes. */
 TEST(long_lists_keep_their_names)
 {

@@ -28,6 +28,7 @@ struct config_document {
     struct config_file         *files; /* marks say which; those of changes have a base */
     size_t                      n_files;
     uint64_t                    origin;
+    bool                        moved_asks; /* the last change moved what asks the surroundings */
     struct document_index      *indexes; /* of the last that were asked for: looking does not
                                           * change a document, but fills these */
     unsigned                    turn;    /* which goes next */

@@ -50,6 +50,17 @@ edit_no_memory(struct edit *e)
 }
 
 bool
+edit_asks(const struct config_node *node, int file)
+{
+    if (node->kind == CONFIG_SCALAR)
+        return (file < 0 || node->mark.file == file) && substitute_needed(node->text);
+    for (const struct config_node *n = node->first; n; n = n->next)
+        if (edit_asks(n, file))
+            return true;
+    return false;
+}
+
+bool
 edit_touch(struct edit *e, struct config_node *node)
 {
     struct edit_undo *u = arena_alloc(&e->scratch, sizeof(*u));

@@ -43,6 +43,8 @@ bool edit_fail(struct edit *e, enum config_edit_fault fault, const struct config
                const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* As above: out of memory. */
 bool edit_no_memory(struct edit *e);
+/* Whether something in a tree is replaced when it is loaded.  file: from there only, -1: any. */
+bool edit_asks(const struct config_node *node, int file);
 /* Puts a node aside before it is changed. */
 bool edit_touch(struct edit *e, struct config_node *node);
 void edit_undo(struct edit *e);

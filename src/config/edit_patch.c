@@ -68,17 +68,41 @@ patch_remove(struct edit *e, struct operation *o)
     return find(e, o->pointer, o->path, &p) && edit_remove(e, &p);
 }
 
-/* The value goes where the operation says. */
 static bool
-put_there(struct edit *e, const struct operation *o, struct config_node *value)
+holds_secret(struct meaning m, const struct config_node *node)
+{
+    if (node->kind == CONFIG_SCALAR)
+        return meaning_is_secret(document_scalar_meaning(m)) && !config_node_is_null(node);
+    for (const struct config_node *n = node->first; n; n = n->next)
+        if (holds_secret(meaning_of_child(m, node, n), n))
+            return true;
+    return false;
+}
+
+/* Who may not see a secret could move it to where it is shown. */
+static bool
+check_secrets(struct edit *e, const struct operation *o, struct meaning from,
+              const struct config_node *value, struct meaning to)
+{
+    if ((from.kind == to.kind && from.option == to.option && from.object == to.object) ||
+        !holds_secret(from, value))
+        return true;
+    return edit_fail(e, CONFIG_EDIT_SYNTAX, o->path, NULL,
+                     "a secret cannot go where something else stands");
+}
+
+/* The value goes where the operation says.  was: what it meant. */
+static bool
+put_there(struct edit *e, const struct operation *o, struct config_node *value, struct meaning was)
 {
     struct edit_place p;
 
     if (!value)
         return edit_no_memory(e);
     value->next = NULL;
-    if (!find_room(e, o, &p))
+    if (!find_room(e, o, &p) || !check_secrets(e, o, was, value, p.meaning))
         return false;
+    e->document->moved_asks |= edit_asks(value, -1);
     return p.list ? edit_insert(e, &p, value) : edit_set(e, &p, value);
 }
 
@@ -99,7 +123,7 @@ patch_move(struct edit *e, struct operation *o)
     if (!moved)
         return edit_no_memory(e);
     *moved = *p.node;
-    return edit_remove(e, &p) && put_there(e, o, moved);
+    return edit_remove(e, &p) && put_there(e, o, moved, p.meaning);
 }
 
 static bool
@@ -108,7 +132,7 @@ patch_copy(struct edit *e, struct operation *o)
     struct edit_place p;
 
     return find(e, o->from_pointer, o->from, &p) &&
-           put_there(e, o, tree_copy(&e->loader, p.node));
+           put_there(e, o, tree_copy(&e->loader, p.node), p.meaning);
 }
 
 static bool

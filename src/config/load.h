@@ -45,6 +45,8 @@ struct loader {
 int report_add_file(struct config_report *r, struct slice path, struct slice text);
 /* True while messages are kept and not only counted, so that costly hints can be spared. */
 bool report_keeps(const struct config_report *r);
+/* A secret stands there. */
+void report_secret(struct config_report *r, struct config_mark mark);
 /* The file from whose folder relative paths at that place start; empty: the current folder. */
 struct slice report_base(const struct config_report *r, struct config_mark mark);
 /* "site.yaml:3:5" into the report's arena. */
@@ -87,6 +89,8 @@ struct config_node *tree_parse_json(struct loader *l, struct slice text, uint16_
 
 /* ------------------------------------------------------------------ substitute.c */
 
+/* True when there is something in the text that would be replaced. */
+bool substitute_needed(struct slice text);
 /* Replaces ${env:X}, ${env:X:-fallback} and ${file:/path} in all scalars of a tree; those for which
  * that fails are reported and faulty. */
 void substitute_tree(struct loader *l, struct config_node *node);

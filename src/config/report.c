@@ -58,6 +58,25 @@ report_add_file(struct config_report *r, struct slice path, struct slice text)
     return (int) n;
 }
 
+void
+report_secret(struct config_report *r, struct config_mark mark)
+{
+    size_t n = r->n_secrets;
+
+    if (mark.line == 0)
+        return;
+    if ((n & (n - 1)) == 0) { /* full at 0, 1, 2, 4, 8 ... */
+        struct config_mark *grown = arena_calloc(&r->arena, n ? n * 2 : 1, sizeof(*grown));
+
+        if (!grown)
+            return;
+        if (n)
+            memcpy(grown, r->secrets, n * sizeof(*grown));
+        r->secrets = grown;
+    }
+    r->secrets[r->n_secrets++] = mark;
+}
+
 struct slice
 report_base(const struct config_report *r, struct config_mark mark)
 {
@@ -279,6 +298,15 @@ print_line(struct text *out, struct slice line, struct config_mark mark)
     text_byte(out, '\n');
 }
 
+static bool
+may_show(const struct config_report *r, struct config_mark mark)
+{
+    for (size_t i = 0; i < r->n_secrets; i++)
+        if (r->secrets[i].line == mark.line && r->secrets[i].file == mark.file)
+            return false;
+    return true;
+}
+
 static void
 print_message(const struct config_report *r, const struct config_message *m, struct text *out)
 {
@@ -289,7 +317,7 @@ print_message(const struct config_report *r, const struct config_message *m, str
                     m->mark.column);
     text_printf(out, "%s: %.*s\n", m->severity == CONFIG_ERROR ? "error" : "warning",
                 SLICE_ARG(m->text));
-    if (placed) {
+    if (placed && may_show(r, m->mark)) {
         struct slice line = line_of(r->files[m->mark.file].text, m->mark.line);
 
         if (line.at)

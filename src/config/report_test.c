@@ -47,6 +47,20 @@ TEST(a_message_shows_line_caret_and_hint)
     finish();
 }
 
+TEST(lines_with_secrets_are_not_shown)
+{
+    start("token: hidden\nname: x\n");
+    report_secret(&report, at(1, 8));
+    config_report_add(&report, CONFIG_ERROR, at(1, 8), "make it longer", "too short");
+    config_report_add(&report, CONFIG_ERROR, at(2, 7), NULL, "no such name");
+    EXPECT_STR(print(), "site.yaml:1:8: error: too short\n"
+                        "hint: make it longer\n"
+                        "site.yaml:2:7: error: no such name\n"
+                        "    2 | name: x\n"
+                        "      |       ^\n");
+    finish();
+}
+
 TEST(messages_are_sorted_by_place)
 {
     start("a\nb\n");

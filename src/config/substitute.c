@@ -40,6 +40,12 @@ next_start(struct slice text, size_t from)
     return SLICE_NOT_FOUND;
 }
 
+bool
+substitute_needed(struct slice text)
+{
+    return next_start(text, 0) != SLICE_NOT_FOUND;
+}
+
 static bool
 put_env(struct loader *l, struct config_mark mark, struct slice inside, struct text *out)
 {
@@ -156,7 +162,7 @@ substitute_scalar(struct loader *l, struct config_node *node)
 {
     struct slice text;
 
-    if (node->faulty || next_start(node->text, 0) == SLICE_NOT_FOUND)
+    if (node->faulty || !substitute_needed(node->text))
         return;
     text = substitute(l, node->mark, node->text);
     node->faulty = !text.at;

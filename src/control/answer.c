@@ -257,7 +257,8 @@ print(struct api_call *c, const struct config_report *report, struct text *out)
         if (!without.files)
             return;
         for (size_t i = 0; i < report->n_files; i++)
-            without.files[i].path = report->files[i].path;
+            without.files[i] = (struct config_file){.path = report->files[i].path,
+                                                    .text = SLICE("")};
     }
     config_report_print(&without, out);
 }

@@ -136,6 +136,19 @@ edit(struct config_document *d, enum config_edit how, struct slice pointer, cons
              : change_fail(r, CONFIGURATION_FAILED, "out of memory");
 }
 
+static bool
+read_files(void)
+{
+    struct config_report report;
+
+    config_report_init(&report);
+    config_document_free(state.files);
+    state.files = control_host()->read(&report);
+    config_report_free(&report);
+    state.now = state.files ? config_document_copy(state.files) : NULL;
+    return state.now != NULL;
+}
+
 /* What the API has changed, onto files that were read anew. */
 static bool
 put_changes_over(struct config_document *d, struct configuration_result *r)
@@ -199,6 +212,9 @@ make_document(const struct configuration_change *c, struct config_document **fil
         good = put_revision(d, c->revision, r);
     else if (good && c->source == CONFIGURATION_RELOAD)
         good = put_changes_over(d, r);
+    if (good && c->asks_nothing && config_document_asks(d))
+        good = change_fail(r, CONFIGURATION_FORBIDDEN,
+                           "${env:...} and ${file:...} of a plan need the right `admin`");
     if (good)
         return d;
     config_document_free(d);
@@ -225,6 +241,11 @@ configuration_prepare(const struct configuration_change *change, struct config_d
     struct app *a;
 
     result_init(result);
+    *document = NULL;
+    if (!state.now) {
+        change_fail(result, CONFIGURATION_FAILED, "the configuration's files are gone");
+        return NULL;
+    }
     *document = make_document(change, &files, result);
     config_document_free(files);
     if (!*document)
@@ -349,6 +370,8 @@ may_change(const struct configuration_change *c, struct configuration_result *r)
 
     if (state.retired)
         return change_fail(r, CONFIGURATION_CONFLICT, "another process serves by now");
+    if (!state.now && !read_files())
+        return change_fail(r, CONFIGURATION_FAILED, "the configuration's files are gone");
     if (t->state == TRIAL_RUNNING)
         return change_fail(r, CONFIGURATION_CONFLICT,
                            "a change of `%s` is on trial: confirm or abort it first", t->who);
@@ -459,18 +482,6 @@ with_changes(const struct revision *kept, struct config_document *d)
     return a;
 }
 
-static bool
-read_files(void)
-{
-    struct config_report report;
-
-    config_report_init(&report);
-    state.files = control_host()->read(&report);
-    config_report_free(&report);
-    state.now = state.files ? config_document_copy(state.files) : NULL;
-    return state.now != NULL;
-}
-
 struct app *
 configuration_restore(struct app *a)
 {
@@ -532,6 +543,14 @@ configuration_retire(void)
     configuration_lock(); /* a change that is under way comes to its end */
     state.retired = true;
     configuration_unlock();
+}
+
+void
+configuration_forget(void)
+{
+    configuration_stop();
+    state.since_s = 0;
+    state.revision = 0;
 }
 
 void

@@ -37,6 +37,8 @@ struct configuration_change {
     struct slice              who, comment;
     uint64_t                  confirm_us; /* 0: not on trial, unless there is a guard */
     struct slice              guard;      /* absent: none */
+    bool                      asks_nothing; /* who makes it may not read the files and variables
+                                             * that the process may */
 };
 
 enum configuration_outcome {
@@ -47,6 +49,7 @@ enum configuration_outcome {
     CONFIGURATION_WRONG,     /* what would come of it cannot be served */
     CONFIGURATION_UNKEPT,    /* the state folder does not work; nothing has changed */
     CONFIGURATION_FAILED,    /* it could not be served; nothing has changed */
+    CONFIGURATION_FORBIDDEN, /* only for administrators */
 };
 
 struct configuration_result {
@@ -107,6 +110,9 @@ void configuration_follow(const struct app *a);
 bool configuration_reload(struct slice who, struct config_report *report);
 /* Another process serves: trials end, nothing is kept any more. */
 void configuration_retire(void);
+/* With the lock held: where there is no API, the files are read again without it, and what it knew
+ * of them is out of date. */
+void configuration_forget(void);
 void configuration_stop(void);
 
 #endif

@@ -248,7 +248,7 @@ terminal_handle(const struct middleware *self, struct exchange *x)
 
     (void) self;
     if (!control_admin()) { /* a connection from before the configuration lost its API */
-        exchange_refuse(x, 503, REASON_SHUTDOWN, "there is no API any more");
+        exchange_refuse(x, 404, REASON_NO_ROUTE, "there is no API any more");
         return;
     }
     c.operation = operation_find(x->request.method, path, c.parameters, &allowed);

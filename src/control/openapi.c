@@ -3,6 +3,7 @@
  * control/openapi.c - the description of the API (OpenAPI 3.1), out of the tables of operations;
  * the configuration's own schema out of the tables of options.
  */
+#include "base/check.h"
 #include "control/operations.h"
 #include "control/room.h"
 
@@ -103,8 +104,10 @@ paths(void)
             char method[16];
             struct slice name = method_name(o->method);
 
-            for (size_t j = 0; j <= name.n; j++)
-                method[j] = j < name.n ? ascii_lower(name.at[j]) : '\0';
+            CHECK(name.n < sizeof(method));
+            for (size_t j = 0; j < name.n; j++)
+                method[j] = ascii_lower(name.at[j]);
+            method[name.n] = '\0';
             if (!path) {
                 path = json_object();
                 json_object_set_new(all, o->path, path);

@@ -17,14 +17,14 @@ static const unsigned statuses[] = {
     [CONFIGURATION_DONE] = 200,     [CONFIGURATION_BAD] = 400,
     [CONFIGURATION_NOT_FOUND] = 404, [CONFIGURATION_CONFLICT] = 409,
     [CONFIGURATION_WRONG] = 422,    [CONFIGURATION_UNKEPT] = 503,
-    [CONFIGURATION_FAILED] = 500,
+    [CONFIGURATION_FAILED] = 500,   [CONFIGURATION_FORBIDDEN] = 403,
 };
 
 static const char *const words[] = {
     [CONFIGURATION_DONE] = "",           [CONFIGURATION_BAD] = "bad_change",
     [CONFIGURATION_NOT_FOUND] = "not_found", [CONFIGURATION_CONFLICT] = "conflict",
     [CONFIGURATION_WRONG] = "configuration", [CONFIGURATION_UNKEPT] = "state",
-    [CONFIGURATION_FAILED] = "failed",
+    [CONFIGURATION_FAILED] = "failed",   [CONFIGURATION_FORBIDDEN] = "forbidden",
 };
 
 static void
@@ -320,6 +320,7 @@ plan_post(struct api_call *c)
     struct app *a;
     struct text t;
 
+    change.asks_nothing = c->who.right < API_ADMIN;
     configuration_lock();
     a = configuration_prepare(&change, &d, &r);
     if (a) {
@@ -412,7 +413,8 @@ const struct api_operation operations_configuration[] = {
      .writes = true},
     {METHOD_GET, "/v1/config-sources", API_READ, sources_get,
      .summary = "The files, and what the API has changed over them.", .answer = "Sources"},
-    /* Not for readers: a configuration may say `${file:...}`, or copy a secret to where it is told. */
+    /* Not for readers: a configuration may say `${file:...}`, or copy a secret to where it is
+     * told. */
     {METHOD_POST, "/v1/plan", API_ADMIN, plan_post,
      .summary = "What another configuration would change.",
      .doc = "The body is a whole configuration in YAML or JSON, or a patch by its Content-Type. "

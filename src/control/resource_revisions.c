@@ -68,7 +68,7 @@ document_of(struct api_call *c, int64_t which, struct arena *arena, struct revis
         return NULL;
     }
     config_report_init(&report);
-    d = config_document_copy(configuration_now());
+    d = configuration_now() ? config_document_copy(configuration_now()) : NULL;
     if (!d || config_document_edit(d, CONFIG_EDIT_PUT, SLICE(""), "revision", r->text, &report) !=
                   CONFIG_EDIT_OK) {
         api_problem(c, 500, "failed", "revision %lld cannot be read", (long long) which);
@@ -234,7 +234,7 @@ const struct api_schema schemas_revision[] = {
     {"Revision",
      "{\"type\":\"object\",\"required\":[\"number\",\"at\",\"cause\",\"who\",\"hash\",\"current\"],"
      "\"properties\":{\"number\":{\"type\":\"integer\"},\"at\":{\"type\":\"integer\"},"
-     "\"cause\":{\"enum\":[\"start\",\"reload\",\"change\",\"rollback\",\"revert\"]},"
+     "\"cause\":{\"enum\":[\"start\",\"reload\",\"change\",\"rollback\"]},"
      "\"who\":{\"type\":\"string\"},\"comment\":{\"type\":\"string\"},\"hash\":{\"type\":"
      "\"string\"},\"current\":{\"type\":\"boolean\"},\"text\":{\"type\":\"string\"}}}"},
     {"Revisions", "{\"type\":\"object\",\"required\":[\"revisions\"],\"properties\":{"

@@ -203,16 +203,24 @@ connection_delete(struct api_call *c)
 
 /* ------------------------------------------------------------------ exchanges in flight */
 
+/* What clients send need not be UTF-8, and what was cut may have been. */
+static json_t *
+word(const char *text)
+{
+    return api_text(slice_str(text));
+}
+
 static json_t *
 flight_json(const struct flight *f)
 {
-    return json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I}",
-                     "id", (json_int_t) f->id, "request_id", f->request_id, "trace_id",
-                     f->trace_id, "method", f->method, "host", f->host, "target", f->target,
-                     "client", f->client, "route", f->route, "server", f->server, "state",
-                     f->state, "status", (int) f->status, "version", (int) f->version, "age_us",
-                     (json_int_t) f->age_us, "request_bytes", (json_int_t) f->request_bytes,
-                     "response_bytes", (json_int_t) f->response_bytes);
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:I, s:I, s:I}",
+                     "id", (json_int_t) f->id, "request_id", word(f->request_id), "trace_id",
+                     word(f->trace_id), "method", word(f->method), "host", word(f->host), "target",
+                     word(f->target), "client", word(f->client), "route", word(f->route), "server",
+                     word(f->server), "state", word(f->state), "status", (int) f->status,
+                     "version", (int) f->version, "age_us", (json_int_t) f->age_us,
+                     "request_bytes", (json_int_t) f->request_bytes, "response_bytes",
+                     (json_int_t) f->response_bytes);
 }
 
 static void

@@ -10,9 +10,11 @@
 #include <stdio.h>
 
 const char *const revision_causes[] = {
-    [REVISION_START] = "start",       [REVISION_RELOAD] = "reload",
-    [REVISION_CHANGE] = "change",     [REVISION_ROLLBACK] = "rollback",
-    [REVISION_REVERT] = "revert",     NULL,
+    [REVISION_START] = "start",
+    [REVISION_RELOAD] = "reload",
+    [REVISION_CHANGE] = "change",
+    [REVISION_ROLLBACK] = "rollback",
+    NULL,
 };
 
 enum { WORDS_MAX = 4096 }; /* bytes of who and comment */
@@ -159,7 +161,7 @@ revisions_add(const struct revision *r)
 {
     struct adding a = {r, 0};
 
-    CHECK(r->cause >= 0 && r->cause <= REVISION_REVERT);
+    CHECK(r->cause >= 0 && r->cause <= REVISION_ROLLBACK);
     database_work(&state_database, add, &a);
     unkept[0] = '\0';
     if (!a.number && state_database.path[0])
@@ -186,7 +188,7 @@ take_row(sqlite3_stmt *s, struct arena *arena, struct revision *out)
         .hash = (uint64_t) sqlite3_column_int64(s, 6),
         .source = database_text(s, 7, arena),
     };
-    if (out->cause < 0 || out->cause > REVISION_REVERT)
+    if (out->cause < 0 || out->cause > REVISION_ROLLBACK)
         out->cause = REVISION_CHANGE;
     return out->who.at && out->comment.at && out->source.at;
 }

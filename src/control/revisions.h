@@ -23,8 +23,7 @@ enum revision_cause {
     REVISION_START,    /* the process began with it */
     REVISION_RELOAD,   /* SIGHUP, or POST /v1/reload */
     REVISION_CHANGE,   /* the API */
-    REVISION_ROLLBACK, /* by hand */
-    REVISION_REVERT,   /* nobody confirmed, or the guard saw trouble */
+    REVISION_ROLLBACK, /* an earlier one, by hand; what a trial takes back was never kept */
 };
 extern const char *const revision_causes[]; /* ends with NULL */
 

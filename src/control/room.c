@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { STOP_LOOKS = 100, STOP_LOOK_US = 10000 };
+
 /* What the admin edge serves: one route to control_terminal, and the listeners of a
  * configuration. */
 struct admin_snapshot {
@@ -35,6 +37,7 @@ static struct {
     struct edge               *edge;
     struct admin_snapshot     *now;
     int64_t                    started_s;
+    bool                       opened;    /* revisions_open() was called */
     bool                       recording; /* analytics_start() was called */
 } room;
 
@@ -88,15 +91,16 @@ make_routes(struct admin_snapshot *a)
     return a->snapshot.routes != NULL;
 }
 
+/* holder: the configuration that `config` is a part of. */
 static struct admin_snapshot *
-make_snapshot(const struct app *app, const struct admin_config *config)
+make_snapshot(struct config *holder, const struct admin_config *config)
 {
     struct admin_snapshot *a = calloc(1, sizeof(*a));
 
     if (!a)
         return NULL;
     arena_init(&a->arena, NULL, 0, 1024 * 1024);
-    a->snapshot.config = config_hold(room.host->snapshot(app)->config);
+    a->snapshot.config = config_hold(holder);
     a->snapshot.refs = 1;
     a->snapshot.unused = free_snapshot;
     a->snapshot.listeners = config->listen;
@@ -159,12 +163,13 @@ forget_listeners(const struct admin_snapshot *old, const struct admin_snapshot *
             room.host->forget(&l[i].address);
 }
 
-/* No listeners: who has a connection keeps it until it ends. */
+/* No listeners: who has a connection keeps it until it ends.  With no other listener to go on
+ * under, it needs the options of its own, in the configuration before. */
 static void
 close_listeners(void)
 {
     static const int none[1];
-    struct admin_snapshot *a = make_snapshot(room.host->current(), room.now->config);
+    struct admin_snapshot *a = make_snapshot(room.now->snapshot.config, room.now->config);
 
     if (!a)
         return;
@@ -192,12 +197,21 @@ state_folder(const struct app *a)
     return admin ? admin->state.at : NULL;
 }
 
+/* Once: with the first configuration that has an API. */
+static void
+open_state(const struct app *a)
+{
+    if (!room.opened)
+        (void) revisions_open(state_folder(a));
+    room.opened = true;
+}
+
 struct app *
 control_restore(struct app *a)
 {
     if (!room.host->admin(a))
         return a;
-    (void) revisions_open(state_folder(a));
+    open_state(a);
     return configuration_restore(a);
 }
 
@@ -227,7 +241,7 @@ control_follow(const struct app *a)
     }
     if (!room.edge)
         room.edge = edge_new(WORKERS_MAX - 1, UINT64_MAX);
-    now = room.edge ? make_snapshot(a, config) : NULL;
+    now = room.edge ? make_snapshot(room.host->snapshot(a)->config, config) : NULL;
     if (!now) {
         log_error("admin: out of memory: the API is as it was");
         return;
@@ -237,6 +251,7 @@ control_follow(const struct app *a)
         forget_listeners(room.now, now);
     release_snapshot(room.now);
     room.now = now;
+    open_state(a);
     configuration_follow(a);
     events_start();
 }
@@ -262,17 +277,26 @@ control_flush(void)
     otlp_stop();
 }
 
+/* A connection that has been closed is let go of with the end of the loop's round only.  Who still
+ * has not left by then keeps the edge: the process ends anyway. */
+static void
+stop_edge(void)
+{
+    edge_drain(room.edge);
+    edge_cut(room.edge);
+    for (int i = 0; i < STOP_LOOKS && !edge_is_empty(room.edge); i++)
+        (void) fiber_sleep_until(loop_now_us() + STOP_LOOK_US);
+    (void) fiber_sleep_until(loop_now_us() + STOP_LOOK_US);
+    if (edge_is_empty(room.edge))
+        edge_free(take(&room.edge));
+}
+
 void
 control_stop(void)
 {
     control_retire();
-    if (room.edge) {
-        edge_drain(room.edge);
-        edge_cut(room.edge);
-        for (int i = 0; i < 100 && !edge_is_empty(room.edge); i++)
-            (void) fiber_sleep_until(loop_now_us() + 10000);
-        edge_free(take(&room.edge));
-    }
+    if (room.edge)
+        stop_edge();
     release_snapshot(take(&room.now));
     if (room.recording)
         analytics_stop();

@@ -7,6 +7,7 @@
  * it back.
  */
 #include "base/map.h"
+#include "control/configuration.h"
 #include "control/room.h"
 #include "main/figures.h"
 #include "main/process.h"
@@ -266,8 +267,11 @@ process_reload(struct process *p)
     if (p->app->settings->admin) {
         good = control_reload(SLICE("signal"), &report);
     } else {
+        configuration_lock();
+        configuration_forget();
         a = app_load(&p->source, &report);
         good = a && process_serve(p, a, &report);
+        configuration_unlock();
     }
     process_print(&report);
     config_report_free(&report);

@@ -188,8 +188,9 @@ run_hanging(fiber_run_f *run)
 {
     begin();
     hung = open_store();
-    CHECK(testing_put(hung, 900, 2000000, NULL));
     put_hundred(hung);
+    CHECK(testing_put(hung, 900, 2000000, NULL));
+    settle(hung);
     for (uint64_t i = 5; i < 7; i++)
         drive_out(hung, i);
     drive_out(hung, 900);

@@ -3,6 +3,7 @@
 The configuration as a resource: read and changed at any place, by all four methods, live; what is wrong is told
 with its place in the file or in the request; nothing that fails changes anything; secrets never leave.
 """
+import json
 import os
 import threading
 
@@ -257,6 +258,33 @@ def test_secrets_stay_inside(proxy, api):
     assert "secret-of-the-test" not in api.post(
         "/v1/plan", {"admin": {"tokens": [{"name": "ci", "token": "a-fourth-secret-of-the-test"}]}},
         kind="application/merge-patch+json").text
+
+
+MERGE, PATCH = "application/merge-patch+json", "application/json-patch+json"
+
+
+@pytest.mark.parametrize("kind,body", [
+    (MERGE, {"process": {"drain": "${file:@dir@/token}"}}),
+    (MERGE, '{"process": {"drain": "\\u0024{env:HOME}"}}'),
+    (MERGE, {"process": {"drain": "${env:HOME:-x}"}}),
+    ("application/yaml", "listeners: ['${file:@dir@/token}']"),
+    (PATCH, [{"op": "copy", "from": "/admin/tokens/0/token", "path": "/process/drain"}]),
+    (PATCH, [{"op": "move", "from": "/admin/tokens/file/token", "path": "/process/drain"}]),
+    (PATCH, [{"op": "copy", "from": "/routes/word/use/0/respond/type", "path": "/process/drain"}]),
+    # Two tokens of one name: the complaint is about a line of the file that holds a secret.
+    (PATCH, [{"op": "add", "path": "/admin/tokens/0", "value": {"name": "ci", "token": "x" * 20}}]),
+], ids=str)
+def test_plans_tell_readers_nothing_secret(proxy, kind, body):
+    """Who may only read may ask for plans, whose complaints could tell what the process can see."""
+    proxy.write(SITE.replace("{text: one}", "{text: one, type: 'text/${file:@dir@/token}'}"))
+    proxy.reload()
+    text = body if isinstance(body, str) else json.dumps(body)
+    got = api_of(proxy, TOKEN).post("/v1/plan", text.replace("@dir@", proxy.dir), kind=kind)
+    assert got.status in (400, 403, 422), got.text
+    for secret in (TOKEN, "another-secret", os.environ["HOME"]):
+        assert secret not in got.text
+    if kind != PATCH:
+        assert got.status == 403
 
 
 def test_what_is_read_can_be_put_back(proxy, api):

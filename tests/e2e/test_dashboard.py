@@ -20,7 +20,7 @@ from support.wait import seconds
 
 WEB = os.path.join(ROOT, "web")
 TOOL = os.path.join(ROOT, "tools", "web")
-LIMIT_S = 90
+LIMIT_S = 150
 
 
 def names_in(name):

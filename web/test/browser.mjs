@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = process.env.MAITRED_SLOW ? 60_000 : 20_000;
 
 export class Failure extends Error {}
 

@@ -11,8 +11,8 @@
  * 4 on.  Input is gathered into blocks of up to 64 KiB, each with codes of its own.
  *
  * A block is made in one go, so what that takes (the table, tokens) is the thread's, not the
- * message's: it stays in the cache, however many messages are under way.  Only one that has a second
- * block gets a table of its own, for what it has seen until then.
+ * message's: it stays in the cache, however many messages are under way.  Only one that has a
+ * second block gets a table of its own, for what it has seen until then.
  */
 #include "base/check.h"
 #include "middleware/compress/deflate.h"
@@ -247,8 +247,8 @@ tokenize(struct lazy *l)
 /* ------------------------------------------------------------------ blocks */
 
 /* The first block of a message has nothing behind it.  Clearing is not for the entries' sake, stale
- * ones would do no harm: reading through the table once brings it near, where random looks would each
- * wait for memory. */
+ * ones would do no harm: reading through the table once brings it near, where random looks would
+ * each wait for memory. */
 static void
 choose_table(struct lazy *l)
 {

@@ -65,6 +65,7 @@ struct config_message {
     struct config_mark     mark;
     struct slice           text; /* one sentence, no full stop */
     struct slice           hint; /* how to go on; may be empty */
+    struct slice           pointer; /* config_document_point(); else absent */
 };
 
 struct config_file {

@@ -125,6 +125,26 @@ TEST(messages_point_into_files_and_changes)
     config_document_free(d);
 }
 
+TEST(messages_have_pointers)
+{
+    struct config_document *d = open_site();
+    const struct config_message *m;
+
+    EXPECT(d);
+    EXPECT_EQ(edit(d, CONFIG_EDIT_MERGE, "",
+                   "{\"upstreams\": {\"app\": null},\n \"timeout\": 5, \"a/b\": 1,\n"
+                   " \"listen\": [\":80\", \"x\"]}"),
+              0);
+    EXPECT(!load(d));
+    config_document_point(d, &report);
+    m = report.messages;
+    EXPECT_STR(m->pointer, "/timeout");
+    EXPECT_STR(m->next->pointer, "/a~1b");
+    EXPECT_STR(m->next->next->pointer, "/listen/1");
+    EXPECT_STR(m->next->next->next->pointer, "/routes/0/to");
+    config_document_free(d);
+}
+
 TEST(one_report_serves_for_all)
 {
     struct config_document *d = open_site(), *copy;

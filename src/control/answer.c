@@ -230,6 +230,8 @@ complaint(const struct config_report *r, const struct config_message *m)
         json_object_set_new(o, "line", json_integer(m->mark.line));
         json_object_set_new(o, "column", json_integer(m->mark.column));
     }
+    if (o && m->pointer.at)
+        json_object_set_new(o, "pointer", api_text(m->pointer));
     if (o && m->hint.n)
         json_object_set_new(o, "hint", api_text(m->hint));
     return o;

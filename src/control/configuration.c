@@ -227,6 +227,7 @@ make_ready(const struct config_document *d, struct configuration_result *r)
 {
     struct app *a = control_host()->prepare(d, &r->report);
 
+    config_document_point(d, &r->report);
     if (!a)
         change_fail(r, CONFIGURATION_WRONG, "the configuration has %zu error%s", r->report.errors,
              r->report.errors == 1 ? "" : "s");

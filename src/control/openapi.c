@@ -124,7 +124,7 @@ static const char problem_schema[] =
     "\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"severity\",\"detail\"],"
     "\"properties\":{\"severity\":{\"enum\":[\"error\",\"warning\"]},\"detail\":{\"type\":"
     "\"string\"},\"file\":{\"type\":\"string\"},\"line\":{\"type\":\"integer\"},\"column\":{"
-    "\"type\":\"integer\"},\"hint\":{\"type\":\"string\"}}}}}}";
+    "\"type\":\"integer\"},\"hint\":{\"type\":\"string\"},\"pointer\":{\"type\":\"string\"}}}}}}";
 
 static void
 add_schema(json_t *all, const char *name, const char *text)

@@ -172,6 +172,7 @@ def test_complaints_have_places(proxy, api):
     found = {(e["file"], e["line"], e["column"]): e for e in problem["errors"]}
     assert "unknown key `pth`" in found["request body", 2, 3]["detail"]
     assert found["request body", 2, 3]["hint"] == "did you mean `path`?"
+    assert found["request body", 2, 3]["pointer"] == "/routes/0/pth"
     assert '"pth": "/x"' in problem["text"] and "^" in problem["text"]
     problem = api.patch("/v1/config", {"listeners": [{"address": proxy.address, "name": "web"}],
                                        "routes": [{"listener": "wob", "use": ["status"]}]}).refused(422)
@@ -187,6 +188,7 @@ def test_complaints_about_the_rest_point_into_the_file(stage):
     with open(proxy.config) as file:
         lines = file.read().split("\n")
     assert error["file"] == proxy.config
+    assert error["pointer"] == "/routes/0/to"
     assert lines[error["line"] - 1][error["column"] - 1:].startswith("app}")
 
 

@@ -115,6 +115,23 @@ cache_fill(struct exchange *x, struct store_object *o, struct cache_filling **fi
     return false;
 }
 
+bool
+cache_fill_some(struct body **b, struct store_object *o, size_t bytes)
+{
+    struct cache_filling f = {.inner = take(b), .object = o};
+    enum err e = OK;
+
+    while (e == OK && f.inner && f.inner->ready && f.at < bytes)
+        e = step(&f);
+    if (e == OK && f.inner) {
+        *b = f.inner;
+        return false;
+    }
+    settle(&f, f.inner ? e : ERR_END);
+    body_close(f.inner);
+    return true;
+}
+
 void
 cache_fill_here(struct body *b, struct store_object *o)
 {

@@ -187,7 +187,10 @@ enum cache_fetched cache_fetch_take(struct visit *v);
  * NULL: complete. */
 struct cache_filling;
 bool cache_fill(struct exchange *x, struct store_object *o, struct cache_filling **filling);
-/* The same, on this fiber to the end. */
+/* As much as is there already, and not many more bytes than those; true: that was all, and *b is
+ * closed. */
+bool cache_fill_some(struct body **b, struct store_object *o, size_t bytes);
+/* All of it, on this fiber to the end. */
 void cache_fill_here(struct body *b, struct store_object *o);
 /* The rest of what is filled, directly: bytes from `offset` on, which the store did not take. */
 enum err cache_filling_next(struct cache_filling *f, uint64_t offset, struct slice *chunk);

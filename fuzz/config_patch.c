@@ -116,6 +116,9 @@ check_loads(const struct config_document *d)
     config_report_init(&report);
     c = config_load_document(d, &source, &report);
     CHECK(!c == (report.errors > 0));
+    config_document_point(d, &report);
+    for (const struct config_message *m = report.messages; m; m = m->next)
+        CHECK(!m->pointer.at || config_document_find(d, m->pointer));
     text_init(&out, 1 << 24);
     config_report_print(&report, &out);
     text_free(&out);

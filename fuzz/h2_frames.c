@@ -85,7 +85,7 @@ begin_once(void)
         return;
     log_set_level(LOG_LEVEL_ERROR);
     CHECK(loop_init(&loop, NULL, 0) == OK);
-    edge = edge_new(0, 1000);
+    edge = edge_new(0, 1000, UINT64_MAX);
     CHECK(edge != NULL);
     listener.edge = edge;
     listener.name = slice_of(listener.name_text, 4);

@@ -92,8 +92,8 @@ uint64_t config_document_hash(const struct config_document *d, const struct conf
 /* Of the bytes of all files it was read from. */
 uint64_t config_document_origin(const struct config_document *d);
 
-/* Gives the messages of a report the JSON Pointers of the nodes that they are about, as far as these
- * are in the document; items of lists by their index. */
+/* Gives the messages of a report the JSON Pointers of the nodes that they are about, as far as
+ * these are in the document; items of lists by their index. */
 void config_document_point(const struct config_document *d, struct config_report *report);
 
 /* Replaces, defaults, binds and checks.  The document may be changed or freed afterwards.  NULL

@@ -51,6 +51,20 @@ TEST(what_is_short_is_found_by_its_long_pointer)
     EXPECT(!config_document_find(d, SLICE("/upstreams/api/health")));
 }
 
+TEST(a_map_may_stand_for_a_list_of_one)
+{
+    struct config_document *e = open_text("upstreams: {a: x:1}\nroutes: {to: a, host: h}");
+
+    EXPECT(e);
+    EXPECT_STR(yaml_at(e, "/routes/0/to"), "a");
+    EXPECT(!config_document_find(e, SLICE("/routes/1")));
+    EXPECT(!config_document_find(e, SLICE("/routes/to")));
+    EXPECT_EQ(edit(e, CONFIG_EDIT_REMOVE, "/routes/0/host", ""), CONFIG_EDIT_OK);
+    EXPECT_EQ(edit(e, CONFIG_EDIT_ADD, "/routes", "to: b"), CONFIG_EDIT_OK);
+    EXPECT_STR(json_at(e, "/routes"), "[{\"to\": \"a\"},{\"to\": \"b\"}]");
+    config_document_free(e);
+}
+
 TEST(slashes_and_tildes_of_names_are_escaped)
 {
     struct config_document *e = open_text("upstreams: {a/b~c: x:1}\nfree: {\"\": 5}");

@@ -245,12 +245,12 @@ read_index(struct slice token, size_t *index)
 static const struct config_node *
 item_at(const struct document_index *index, const struct config_node *list, size_t position)
 {
-    const struct config_node *c = list->kind == CONFIG_SCALAR ? list : list->first;
+    const struct config_node *c = list->first;
 
     if (index)
         return position < index->n ? index->items[position] : NULL;
     for (size_t i = 0; c && i < position; i++)
-        c = c == list ? NULL : c->next;
+        c = c->next;
     return c;
 }
 
@@ -305,14 +305,16 @@ static const struct config_node *
 find_item(const struct config_document *d, struct meaning m, const struct config_node *list,
           struct slice token, size_t *position)
 {
-    struct document_index *index = document_index(d, list);
+    struct document_index *index = list->kind == CONFIG_LIST ? document_index(d, list) : NULL;
     size_t n = index ? index->n : meaning_count_items(list);
     const struct config_node *found;
 
     if (read_index(token, position)) {
         if (*position > n)
             *position = SIZE_MAX;
-        return *position < n ? item_at(index, list, *position) : NULL;
+        if (*position < n)
+            return list->kind == CONFIG_LIST ? item_at(index, list, *position) : list;
+        return NULL;
     }
     if (slice_eq(token, SLICE("-"))) {
         *position = n;

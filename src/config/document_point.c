@@ -80,20 +80,43 @@ put_token(struct text *path, struct slice token)
     }
 }
 
-static void
-walk(struct pointing *p, const struct config_node *node)
+/* A map that stands for a list, or a list that stands for an object, is written out on the way. */
+static struct meaning
+write_out(struct pointing *p, struct meaning m, const struct config_node *node)
 {
-    size_t here = p->path.n, i = 0;
+    for (int i = 0; i < DEPTH_MAX; i++) {
+        const struct option *shorthand = node->kind == CONFIG_LIST ? meaning_shorthand(m) : NULL;
+
+        if (shorthand) {
+            put_token(&p->path, slice_str(shorthand->name));
+            m = meaning_of_member(m, slice_str(shorthand->name));
+        } else if (node->kind == CONFIG_MAP && m.kind == MEANING_LIST) {
+            text_literal(&p->path, "/0");
+            m = meaning_of_item(m);
+        } else {
+            break;
+        }
+    }
+    return m;
+}
+
+static void
+walk(struct pointing *p, struct meaning m, const struct config_node *node)
+{
+    size_t above = p->path.n, here, i = 0;
 
     look_at(p, node);
+    m = write_out(p, m, node);
+    here = p->path.n;
     for (const struct config_node *n = node->first; n; n = n->next) {
         if (node->kind == CONFIG_MAP)
             put_token(&p->path, n->key);
         else
             text_printf(&p->path, "/%zu", i++);
-        walk(p, n);
+        walk(p, meaning_of_child(m, node, n), n);
         p->path.n = here;
     }
+    p->path.n = above;
 }
 
 void
@@ -112,7 +135,7 @@ config_document_point(const struct config_document *d, struct config_report *rep
     for (const struct config_message *m = report->messages; m; m = m->next)
         p.targets[i++].wanted = place_of(d, report, m->mark);
     text_init(&p.path, POINTER_MAX);
-    walk(&p, d->root);
+    walk(&p, meaning_of_root(d->type), d->root);
     text_free(&p.path);
     free(p.targets);
 }

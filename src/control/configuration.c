@@ -22,8 +22,8 @@ static struct {
     char                    source[PATH_MAX]; /* configuration_source(), once it was asked for */
 } state;
 
-/* Not fiber_sleep_until(): that returns at once to a fiber whose client has hung up, and nobody else
- * on this thread would ever run again. */
+/* Not fiber_sleep_until(): that returns at once to a fiber whose client has hung up, and nobody
+ * else on this thread would ever run again. */
 void
 change_wait(uint64_t us)
 {
@@ -517,8 +517,8 @@ keep_start(void)
     bool same;
 
     arena_init(&arena, NULL, 0, DOCUMENT_MAX + PATCH_MAX);
-    same = revisions_current(configuration_source(), &kept, &arena) && kept.hash == hash_of(state.now) &&
-           kept.origin == config_document_origin(state.files);
+    same = revisions_current(configuration_source(), &kept, &arena) &&
+           kept.hash == hash_of(state.now) && kept.origin == config_document_origin(state.files);
     state.revision = same ? kept.number
                           : change_keep(REVISION_START, SLICE("start"), SLICE(""));
     arena_free(&arena);

@@ -413,8 +413,8 @@ const struct api_operation operations_configuration[] = {
      .writes = true},
     {METHOD_GET, "/v1/config-sources", API_READ, sources_get,
      .summary = "The files, and what the API has changed over them.", .answer = "Sources"},
-    /* For readers too: what they send may not say `${file:...}`, nor move a secret to where it would
-     * be told (configuration_change.asks_nothing, edit_patch.c). */
+    /* For readers too: what they send may not say `${file:...}`, nor move a secret to where it
+     * would be told (configuration_change.asks_nothing, edit_patch.c). */
     {METHOD_POST, "/v1/plan", API_READ, plan_post,
      .summary = "What another configuration would change.",
      .doc = "The body is a whole configuration in YAML or JSON, or a patch by its Content-Type. "

@@ -21,6 +21,8 @@
 
 enum { STOP_LOOKS = 100, STOP_LOOK_US = 10000 };
 
+enum { CONNECTIONS_MAX = 1024 };
+
 /* What the admin edge serves: one route to control_terminal, and the listeners of a
  * configuration. */
 struct admin_snapshot {
@@ -240,7 +242,7 @@ control_follow(const struct app *a)
         return;
     }
     if (!room.edge)
-        room.edge = edge_new(WORKERS_MAX - 1, UINT64_MAX);
+        room.edge = edge_new(WORKERS_MAX - 1, UINT64_MAX, CONNECTIONS_MAX);
     now = room.edge ? make_snapshot(room.host->snapshot(a)->config, config) : NULL;
     if (!now) {
         log_error("admin: out of memory: the API is as it was");

@@ -389,11 +389,13 @@ on_accept(struct acceptor *a, int fd, const union address *peer)
 
     account_count(&e->counters->connections, 1);
     metrics_add(l->metrics, e->worker, ACCOUNT_LISTENER_CONNECTIONS, 1);
-    if (atomic_fetch_add_explicit(&open_in_total, 1, memory_order_relaxed) < e->max_connections)
+    if (atomic_fetch_add_explicit(&open_in_total, 1, memory_order_relaxed) < e->max_connections &&
+        atomic_load_explicit(&e->counters->open, memory_order_relaxed) < e->max_own)
         c = calloc(1, sizeof(*c));
     if (!c) {
         log_warning("at the limit of connections: answered 503 reason=overloaded limit=%llu",
-                    (unsigned long long) e->max_connections);
+                    (unsigned long long) (e->max_own < e->max_connections ? e->max_own
+                                                                          : e->max_connections));
         atomic_fetch_sub_explicit(&open_in_total, 1, memory_order_relaxed);
         refuse_connection(l, fd);
         return;
@@ -594,7 +596,7 @@ edge_flush_logs(struct edge *e)
 }
 
 struct edge *
-edge_new(unsigned worker, uint64_t max_connections)
+edge_new(unsigned worker, uint64_t max_connections, uint64_t max_own)
 {
     struct edge *e = calloc(1, sizeof(*e));
 
@@ -602,6 +604,7 @@ edge_new(unsigned worker, uint64_t max_connections)
         return NULL;
     e->worker = worker;
     e->max_connections = max_connections;
+    e->max_own = max_own;
     e->counters = account_begin(worker);
     e->spare_fd = dup(STDERR_FILENO);
     list_init(&e->listeners);

@@ -31,7 +31,7 @@ struct listener {
 
 struct edge {
     unsigned             worker;
-    uint64_t             max_connections;
+    uint64_t             max_connections, max_own;
     struct snapshot_use *use;
     struct list          listeners;
     struct list          parked;  /* connections without a fiber */

@@ -76,9 +76,9 @@ struct edge_counters {
     _Atomic uint64_t refused; /* connections, for want of descriptors or over the limit */
 } __attribute__((aligned(64)));
 
-/* On the worker's thread, after loop_init().  max_connections: of all workers together. NULL: out
- * of memory. */
-struct edge *edge_new(unsigned worker, uint64_t max_connections);
+/* On the worker's thread, after loop_init().  max_connections: of all edges together, as this one
+ * sees it; max_own: of this one.  NULL: out of memory. */
+struct edge *edge_new(unsigned worker, uint64_t max_connections, uint64_t max_own);
 /* A new snapshot for the exchanges to come (takes a reference).  fds: a listening descriptor for
  * each listener, which the edge takes over; -1 where it has that listener already. */
 void edge_use(struct edge *e, struct snapshot *s, const int *fds);

@@ -52,7 +52,7 @@ serve(void *arg)
     worker_current = w;
     if (loop_init(&loop, p->options->io, w->number) != OK)
         return NULL;
-    w->edge = edge_new(w->number, p->max_connections);
+    w->edge = edge_new(w->number, p->max_connections, UINT64_MAX);
     w->flush.fire = flush_logs;
     if (w->edge) {
         workers_join(&loop);

@@ -184,7 +184,7 @@ def test_a_body_that_ends_in_an_empty_frame(stage):
     def part(call):
         call.head(200, [("content-length", "5")])
         call.data(b"hello")
-        time.sleep(0.02)
+        time.sleep(0.002)
         call.data(b"", end=True)
 
     server = serve(stage, part)

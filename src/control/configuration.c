@@ -263,6 +263,10 @@ configuration_prepare(const struct configuration_change *change, struct config_d
 bool
 change_serve(struct app *a, struct configuration_result *r)
 {
+    if (!control_can_listen(a, &r->report)) {
+        control_host()->drop(a);
+        return change_fail(r, CONFIGURATION_WRONG, "the API could not be reached any more");
+    }
     if (!control_host()->apply(a, &r->report))
         return change_fail(r, CONFIGURATION_FAILED, "it cannot be served");
     state.since_s = clock_wall_us() / 1000000;

@@ -16,6 +16,7 @@
 #include "runtime/fiber.h"
 #include "runtime/quiesce.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -153,6 +154,32 @@ serve(struct admin_snapshot *a)
     }
     edge_use(room.edge, &a->snapshot, fds);
     free(fds);
+}
+
+bool
+control_can_listen(const struct app *app, struct config_report *report)
+{
+    const struct admin_config *config = room.host->admin(app);
+    const struct listener_config *l = config ? config->listen.at : NULL;
+    bool good = true;
+
+    for (size_t i = 0; config && i < config->listen.n; i++) {
+        int fd = is_listened(room.now, &l[i].address)
+                     ? -EALREADY
+                     : room.host->listen(&l[i].address, (int) l[i].backlog);
+
+        if (fd >= 0)
+            close(fd); /* the supervisor keeps it */
+        if (fd >= 0 || fd == -EALREADY)
+            continue;
+        config_report_add(report, CONFIG_ERROR,
+                          config_where(room.host->snapshot(app)->config, &l[i].address_text),
+                          "without it nobody could take this change back by the API",
+                          "cannot listen on %.*s: %s", SLICE_ARG(l[i].address_text),
+                          strerror(-fd));
+        good = false;
+    }
+    return good;
 }
 
 static void

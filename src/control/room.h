@@ -36,6 +36,9 @@ void control_stop(void);
 const struct control_host *control_host(void);
 /* What is served says; NULL: it has no API. */
 const struct admin_config *control_admin(void);
+/* The addresses of its API can be had: for changes by that API, which would be lost with it.  False
+ * after reporting. */
+bool control_can_listen(const struct app *app, struct config_report *report);
 /* When the process began, seconds since 1970. */
 int64_t control_started_s(void);
 

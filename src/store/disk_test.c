@@ -338,11 +338,21 @@ TEST(what_is_wanted_in_memory_stays_on_disk)
     end();
 }
 
+/* A store whose disk cannot follow keeps nothing more for a moment. */
+static void
+put_surely(struct store *s, uint64_t number, size_t bytes)
+{
+    for (unsigned i = 0; !testing_put(s, number, bytes, NULL); i++) {
+        CHECK(i < 1000);
+        usleep(10000);
+    }
+}
+
 static void
 put_many(struct store *s)
 {
     for (uint64_t i = 0; i < 100000; i++) {
-        CHECK(testing_put(s, i, 200, NULL));
+        put_surely(s, i, 200);
         if (i % 1000 == 999)
             settle(s);
     }
@@ -397,7 +407,7 @@ TEST(the_index_counts_as_memory)
     s = open_named("test", 2 * MIB, 64 * MIB);
     before = status_of(s).memory_bytes;
     for (uint64_t i = 0; i < 20000; i++) {
-        CHECK(testing_put(s, i, 10, NULL));
+        put_surely(s, i, 10);
         if (i % 500 == 499)
             settle(s);
         EXPECT(status_of(s).memory_bytes <= 2 * MIB);

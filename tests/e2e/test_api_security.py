@@ -268,3 +268,12 @@ def test_an_api_that_comes_with_a_reload_keeps_what_it_changes(stage):
     assert api_of(proxy).patch("/v1/config/routes/word", {"use": [{"respond": {"text": "kept"}}]}).good["revision"]
     assert said(proxy) == "kept"
     assert api_of(proxy).get("/v1").good["faults"] == []
+
+
+def test_a_change_that_would_lose_the_api_is_refused(proxy):
+    """An address that cannot be had is found out before anything is changed."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        answer = api_of(proxy).post("/v1/config/admin/listen", address)
+        assert answer.refused(422)["errors"][0]["detail"].startswith(f"cannot listen on {address}")
+    assert api_of(proxy).get("/v1/whoami").good

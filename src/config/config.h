@@ -101,6 +101,8 @@ void config_report_add(struct config_report *r, enum config_severity severity,
  *     hint: did you mean `health`?
  */
 void config_report_print(const struct config_report *r, struct text *out);
+/* The same on standard error. */
+void config_report_tell(const struct config_report *r);
 
 /* ------------------------------------------------------------------ loading */
 

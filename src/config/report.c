@@ -15,6 +15,7 @@
 enum {
     KEPT_MAX = 100,
     MESSAGE_MAX = 600,  /* bytes */
+    TOLD_MAX = 4 * 1024 * 1024,
     WINDOW_MAX = 100,   /* columns of a line that are shown */
     WINDOW_BEFORE = 60, /* of them before the caret, when the line is cut */
     REPORT_ARENA_MAX = 1 << 30,
@@ -357,4 +358,16 @@ config_report_print(const struct config_report *r, struct text *out)
         print_message(r, sorted[i], out);
     if (r->errors + r->warnings > n)
         text_printf(out, "... and %zu more\n", r->errors + r->warnings - n);
+}
+
+void
+config_report_tell(const struct config_report *r)
+{
+    struct text t;
+
+    text_init(&t, TOLD_MAX);
+    config_report_print(r, &t);
+    if (t.n)
+        fwrite(t.at, 1, t.n, stderr);
+    text_free(&t);
 }

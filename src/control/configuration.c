@@ -452,18 +452,6 @@ as_it_was(const struct revision *kept, struct config_document *d, struct configu
     return edit(d, CONFIG_EDIT_PUT, SLICE(""), "revision", kept->text, r) ? make_open(d, r) : NULL;
 }
 
-static void
-print(const struct config_report *report)
-{
-    struct text t;
-
-    text_init(&t, 1024 * 1024);
-    config_report_print(report, &t);
-    if (t.n)
-        fwrite(t.at, 1, t.n, stderr);
-    text_free(&t);
-}
-
 static struct app *
 with_changes(const struct revision *kept, struct config_document *d)
 {
@@ -474,7 +462,7 @@ with_changes(const struct revision *kept, struct config_document *d)
     if (edit(d, CONFIG_EDIT_PATCH, SLICE(""), "changes of the API", kept->patch, &r))
         a = make_open(d, &r);
     if (!a) { /* with a report of its own: the errors in this one would fail it */
-        print(&r.report);
+        config_report_tell(&r.report);
         config_report_free(&r.report);
         result_init(&r);
         a = as_it_was(kept, d, &r);
@@ -482,7 +470,7 @@ with_changes(const struct revision *kept, struct config_document *d)
     if (!a)
         log_error("admin: revision %lld cannot be served either: serving the files alone",
                   (long long) kept->number);
-    print(&r.report);
+    config_report_tell(&r.report);
     config_report_free(&r.report);
     return a;
 }

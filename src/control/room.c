@@ -126,12 +126,7 @@ release_snapshot(struct admin_snapshot *a)
 static bool
 is_listened(const struct admin_snapshot *a, const union address *address)
 {
-    const struct listener_config *l = a ? a->snapshot.listeners.at : NULL;
-
-    for (size_t i = 0; a && i < a->snapshot.listeners.n; i++)
-        if (address_eq(&l[i].address, address))
-            return true;
-    return false;
+    return a && edge_listens(&a->snapshot, address);
 }
 
 /* An address that cannot be had costs the API there, and nothing else. */

@@ -553,6 +553,17 @@ stop_others(struct edge *e, const struct listener_config *configs, size_t n)
     }
 }
 
+bool
+edge_listens(const struct snapshot *s, const union address *address)
+{
+    const struct listener_config *l = s->listeners.at;
+
+    for (size_t i = 0; i < s->listeners.n; i++)
+        if (address_eq(&l[i].address, address))
+            return true;
+    return false;
+}
+
 void
 edge_use(struct edge *e, struct snapshot *s, const int *fds)
 {

@@ -63,6 +63,9 @@ struct snapshot {
     void             (*unused)(struct snapshot *s); /* the last reference is gone; any thread */
 };
 
+/* It has a listener on that address. */
+bool edge_listens(const struct snapshot *s, const union address *address);
+
 /* ------------------------------------------------------------------ a worker's edge */
 
 struct edge;

@@ -42,15 +42,11 @@ command_load(const char *path)
 {
     struct app_source source = {.path = path, .reader = &config_source_system};
     struct config_report report;
-    struct text t;
     struct app *a;
 
     config_report_init(&report);
-    text_init(&t, 4 * 1024 * 1024);
     a = app_load(&source, &report);
-    config_report_print(&report, &t);
-    command_print(&t, stderr);
-    text_free(&t);
+    config_report_tell(&report);
     config_report_free(&report);
     return a;
 }

@@ -45,7 +45,6 @@ find_by_configuration(const char *file, char *out)
     struct config_report report;
     const struct acme_config *acme = NULL;
     struct config *c;
-    struct text t;
     int status = EXIT_CONFIGURATION;
 
     config_report_init(&report);
@@ -56,12 +55,8 @@ find_by_configuration(const char *file, char *out)
         status = 0;
     else if (c)
         fprintf(stderr, "maitred trust: no listener of %s has `tls: {acme: ...}`\n", file);
-    text_init(&t, 4 * 1024 * 1024);
     if (!c)
-        config_report_print(&report, &t);
-    if (t.n)
-        fwrite(t.at, 1, t.n, stderr);
-    text_free(&t);
+        config_report_tell(&report);
     config_free(c);
     config_report_free(&report);
     return status;

@@ -57,7 +57,6 @@ extern __thread struct worker *worker_current;
 
 /* From which the configuration is read: by way of the supervisor. */
 void process_read_with(struct process *p);
-void process_print(const struct config_report *report);
 /* The listening descriptors that a configuration needs beside those that are there.  False after
  * reporting. */
 bool process_listen(struct process *p, struct app *a, struct config_report *report);

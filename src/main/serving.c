@@ -62,27 +62,10 @@ process_read_with(struct process *p)
     p->source.reader = &p->reader;
 }
 
-void
-process_print(const struct config_report *report)
-{
-    struct text t;
-
-    text_init(&t, 1024 * 1024);
-    config_report_print(report, &t);
-    if (t.n)
-        fwrite(t.at, 1, t.n, stderr);
-    text_free(&t);
-}
-
 static bool
 had_listener(const struct app *a, const union address *address)
 {
-    const struct listener_config *l = a ? a->snapshot.listeners.at : NULL;
-
-    for (size_t i = 0; a && i < a->snapshot.listeners.n; i++)
-        if (address_eq(&l[i].address, address))
-            return true;
-    return false;
+    return a && edge_listens(&a->snapshot, address);
 }
 
 static void
@@ -273,7 +256,7 @@ process_reload(struct process *p)
         good = a && process_serve(p, a, &report);
         configuration_unlock();
     }
-    process_print(&report);
+    config_report_tell(&report);
     config_report_free(&report);
     figures_reloaded(good);
     if (good)

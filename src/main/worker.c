@@ -196,7 +196,7 @@ start(struct process *p)
     if (a)
         prepare(p, a);
     good = a && make_serving(p, &a, &report);
-    process_print(&report);
+    config_report_tell(&report);
     config_report_free(&report);
     if (!a)
         return EXIT_CONFIGURATION;

@@ -611,6 +611,7 @@ def test_a_thousand_slow_clients(stage):
     stage.use(LeanKernel())
     address = stage.origin(script).address
     own = own_time(address, clients)
+    eventually(lambda: len(times) == clients)  # the server notes its last answer after the client has it
     times.clear()
     proxy = stage.proxy({"address": address, "max_connections": 10}, use=["buffer"],
                         upstream={"queue": {"size": clients, "timeout": "60s"}})

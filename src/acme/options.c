@@ -206,7 +206,7 @@ find_state(struct config_bind *b, struct acme_config *c)
 {
     if (slice_starts(c->state, SLICE("/")))
         return true;
-    c->state = arena_copy(config_bind_arena(b), config_bind_path(b, &c->state, c->state));
+    c->state = config_bind_path(b, &c->state, c->state);
     return slice_is_present(c->state) || config_bind_error(b, &c->state, NULL, "out of memory");
 }
 

@@ -61,7 +61,7 @@ config_bind_source(const struct config_bind *b)
 struct slice
 config_bind_path(struct config_bind *b, const void *field, struct slice path)
 {
-    return include_path(b->loader, base_of(b, field), path);
+    return arena_copy(config_bind_arena(b), include_path(b->loader, base_of(b, field), path));
 }
 
 bool

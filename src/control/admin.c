@@ -51,7 +51,7 @@ static const struct option admin_options[] = {
      .flags = OPTION_LIST, .doc = "Who may use the API, and how far."},
     {"state", &option_string, offsetof(struct admin_config, state), .preset = "/var/lib/maitred",
      .doc = "A folder in which revisions of the configuration and the history of analytics are "
-            "kept."},
+            "kept; a relative path starts at the folder of the file."},
     {"keep", &option_int, offsetof(struct admin_config, keep), .preset = "500", .min = 2,
      .max = 100000, .doc = "How many revisions are kept."},
     {"dashboard", &option_bool, offsetof(struct admin_config, dashboard), .preset = "on",
@@ -82,7 +82,7 @@ check_listen(struct config_bind *b, const struct admin_config *a)
 static bool
 check_admin(struct config_bind *b, void *object)
 {
-    const struct admin_config *a = object;
+    struct admin_config *a = object;
     const struct admin_token *t = a->tokens.at;
 
     for (size_t i = 0; i < a->tokens.n; i++)
@@ -94,7 +94,8 @@ check_admin(struct config_bind *b, void *object)
                 return config_bind_error(b, &t[i].token, NULL, "`%.*s` has the same token",
                                          SLICE_ARG(t[j].name));
         }
-    return check_listen(b, a);
+    a->state = config_bind_path(b, &a->state, a->state);
+    return a->state.at && check_listen(b, a);
 }
 
 const struct option_object admin_object = {

@@ -215,7 +215,7 @@ static bool
 find_state(struct config_bind *b, struct tls_listener *l)
 {
     if (!slice_starts(l->state, SLICE("/")))
-        l->state = arena_copy(config_bind_arena(b), config_bind_path(b, &l->state, l->state));
+        l->state = config_bind_path(b, &l->state, l->state);
     return slice_is_present(l->state) || config_bind_error(b, &l->state, NULL, "out of memory");
 }
 

@@ -82,7 +82,7 @@ buffer_check(struct config_bind *b, void *object)
     if (!o->response && !o->request)
         return config_bind_error(b, &o->response, NULL, "this would buffer nothing");
     o->used = arena_calloc(config_bind_arena(b), 1, sizeof(*o->used));
-    o->folder = arena_copy(config_bind_arena(b), config_bind_path(b, &o->folder, o->folder));
+    o->folder = config_bind_path(b, &o->folder, o->folder);
     if (!o->used || !o->folder.at)
         return config_bind_error(b, o, NULL, "out of memory");
     look_at_folder(b, o);

@@ -140,7 +140,7 @@ check_server(struct config_bind *b, void *object)
         return config_bind_error(b, s, "write `address: 10.0.0.1:8080`",
                                  "a server has one of `address`, `srv` and `file`");
     if (slice_is_present(s->file))
-        s->file = arena_copy(config_bind_arena(b), config_bind_path(b, &s->file, s->file));
+        s->file = config_bind_path(b, &s->file, s->file);
     return !slice_is_present(s->address) || check_address(b, s);
 }
 

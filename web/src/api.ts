@@ -48,12 +48,6 @@ export function token(): string | null {
     return sessionStorage.getItem(KEY);
 }
 
-function headersOf(extra: Record<string, string> = {}): Record<string, string> {
-    const held = token();
-
-    return held ? { Authorization: `Bearer ${held}`, ...extra } : extra;
-}
-
 /** "no such server" -> "No such server." */
 export function sentence(text: string): string {
     const trimmed = text.trim();
@@ -98,12 +92,13 @@ function wanted(): void {
 }
 
 export async function send(path: string, options: RequestInit): Promise<Response> {
+    const held = token();
     let response: Response;
 
     try {
         response = await fetch(path, {
             cache: 'no-store', credentials: 'same-origin', redirect: 'error', ...options,
-            headers: headersOf(options.headers as Record<string, string>),
+            headers: { ...(held && { Authorization: `Bearer ${held}` }), ...options.headers as Record<string, string> },
         });
     } catch (error) {
         if ((error as Error).name === 'AbortError')
@@ -112,7 +107,8 @@ export async function send(path: string, options: RequestInit): Promise<Response
     }
     if (response.ok)
         return response;
-    if (response.status === 401)
+    // One that comes late may be about a token that is not ours any more.
+    if (response.status === 401 && held === token())
         wanted();
     throw await problemOf(response);
 }

@@ -4,7 +4,7 @@
  * know (a configuration on trial, faults of the process), and the page itself.
  */
 import type { FunctionComponent } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { session, signOut } from './api';
 import { type Choice, choice, choose } from './theme';
 import { liveState, reconnect } from './live';
@@ -133,7 +133,7 @@ export function App() {
     const first = useRef(true);
     const page = PAGES.find(p => p.name === at.page) ?? PAGES[0];
 
-    useEffect(() => {
+    useLayoutEffect(() => {
         document.title = `${page.title} · maitred`;
         if (!first.current) {
             main.current?.focus({ preventScroll: true });

@@ -165,6 +165,27 @@ export async function buttons_change_servers(t) {
     await app.getByRole('rowheader', { name: '10.0.0.9:80' }).waitFor({ state: 'detached' });
 }
 
+/** What was asked before the sign-in is refused; word of that may come after it. */
+export async function a_late_refusal_does_not_sign_out(t) {
+    const page = await t.open();
+    let release;
+    const signedIn = new Promise(resolve => { release = resolve; });
+
+    await page.route('**/v1/config', async route => {
+        if (!(await route.request().allHeaders()).authorization)
+            await signedIn;
+        await route.continue();
+    });
+    const refusal = page.waitForResponse(r => r.url().endsWith('/v1/config') && r.status() === 401);
+    await t.signIn('admin-token', '#/configuration/process');
+    release();
+    await (await refusal).finished();
+    await page.waitForTimeout(300); /* the page hears of it */
+    await page.getByText(/Further options/).first().click();
+    await page.getByLabel('drain', { exact: true }).fill('45s');
+    expect(await page.getByLabel('Token').count() === 0, 'it asks for a token again');
+}
+
 export async function the_keyboard_is_enough(t) {
     const page = await t.open();
     const focused = () => page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent);

@@ -223,8 +223,7 @@ put_requests(struct text *out, const json_t *plan)
     }
     text_printf(out, "\nOf %lld recent requests %lld would be treated differently:\n", replayed,
                 differing);
-    json_array_foreach(list, i, d)
-    {
+    json_array_foreach (list, i, d) {
         text_printf(out, "  %lld x ",
                     (long long) json_integer_value(json_object_get(d, "count")));
         put(out, member(d, "method"));
@@ -256,8 +255,7 @@ plan_print(struct slice json, const char *source, struct text *out)
         previous = change;
     }
     put_requests(out, plan);
-    json_array_foreach(json_object_get(plan, "warnings"), i, warning)
-    {
+    json_array_foreach (json_object_get(plan, "warnings"), i, warning) {
         text_put(out, i ? SLICE("warning: ") : SLICE("\nwarning: "));
         put_item(out, warning);
         text_byte(out, '\n');

@@ -34,8 +34,7 @@ take_purge(struct api_call *c, json_t *body, enum cache_purge_kind *kind, struct
     const char *key;
     json_t *value;
 
-    json_object_foreach(body, key, value)
-    {
+    json_object_foreach (body, key, value) {
         bool known = strcmp(key, "soft") == 0 && json_is_boolean(value);
 
         if (known)

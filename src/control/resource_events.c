@@ -159,13 +159,11 @@ put_upstreams(struct text *t)
     root = all.full ? NULL : json_loadb(all.at, all.n, 0, NULL);
     text_free(&all);
     text_literal(t, "\"upstreams\":{");
-    json_array_foreach(json_object_get(root, "upstreams"), i, u)
-    {
+    json_array_foreach (json_object_get(root, "upstreams"), i, u) {
         json_t *servers = json_object_get(u, "servers");
         json_int_t usable = 0, inflight = 0;
 
-        json_array_foreach(servers, j, s)
-        {
+        json_array_foreach (servers, j, s) {
             usable += json_is_true(json_object_get(s, "usable"));
             inflight += json_integer_value(json_object_get(s, "inflight"));
         }

@@ -32,8 +32,7 @@ member(json_t *list, const char *key, struct slice value)
     json_t *item;
     size_t i;
 
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         const char *text = json_string_value(json_object_get(item, key));
 
         if (text && slice_eq(slice_str(text), value))
@@ -147,8 +146,7 @@ only_known(struct api_call *c, json_t *body, const char *const *known)
         api_problem(c, 400, "bad_value", "the body is an object");
         return false;
     }
-    json_object_foreach(body, key, value)
-    {
+    json_object_foreach (body, key, value) {
         size_t i = 0;
 
         while (known[i] && strcmp(known[i], key) != 0)

@@ -177,7 +177,7 @@ purge_all_stores(struct admin *a, const struct text *body)
         fputs("maitred purge: there is no store\n", stderr);
         status = 1;
     }
-    json_array_foreach(stores, i, store)
+    json_array_foreach (stores, i, store)
         if (status == 0)
             status = purge_store(a, admin_string(store, "name"), body);
     json_decref(answer);

@@ -171,8 +171,7 @@ put_faults(const json_t *faults, struct text *out)
     const json_t *fault;
     size_t i;
 
-    json_array_foreach(faults, i, fault)
-    {
+    json_array_foreach (faults, i, fault) {
         text_literal(out, "fault          ");
         table_put(TABLE_TEXT, fault, out);
         text_byte(out, '\n');

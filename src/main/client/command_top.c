@@ -240,8 +240,7 @@ put_counts(struct text *out, const char *before, json_t *counts)
     const char *key;
     json_t *n;
 
-    json_object_foreach(counts, key, n)
-    {
+    json_object_foreach (counts, key, n) {
         if (json_number_value(n) <= 0)
             continue;
         text_put(out, slice_str(before));
@@ -280,8 +279,7 @@ put_notes(const struct top *t, struct text *out)
         admin_put_clean(out, slice_str(t->trouble));
         return;
     }
-    json_array_foreach(faults, i, fault)
-    {
+    json_array_foreach (faults, i, fault) {
         text_put(out, i ? SLICE("; ") : SLICE("fault: "));
         table_put(TABLE_TEXT, fault, out);
     }

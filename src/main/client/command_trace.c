@@ -72,7 +72,7 @@ put_trace(const json_t *trace, struct text *out)
     size_t i;
 
     put_head(trace, out);
-    json_array_foreach(json_object_get(trace, "events"), i, event)
+    json_array_foreach (json_object_get(trace, "events"), i, event)
         put_event(event, out);
     if (json_integer_value(lost) > 0)
         text_printf(out, "... and %" JSON_INTEGER_FORMAT " more that did not fit\n",

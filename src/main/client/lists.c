@@ -17,14 +17,26 @@ set_share(json_t *row, const char *name, const char *part, const char *whole)
 }
 
 static json_t *
-shape_routes(json_t *rows)
+shape_each(json_t *rows, void (*shape)(json_t *row))
 {
     json_t *row;
     size_t i;
 
-    json_array_foreach(rows, i, row)
-        set_share(row, "error_share", "errors", "requests");
+    json_array_foreach (rows, i, row)
+        shape(row);
     return json_incref(rows);
+}
+
+static void
+shape_route(json_t *route)
+{
+    set_share(route, "error_share", "errors", "requests");
+}
+
+static json_t *
+shape_routes(json_t *rows)
+{
+    return shape_each(rows, shape_route);
 }
 
 static void
@@ -34,8 +46,7 @@ shape_upstream(json_t *upstream)
     json_int_t usable = 0, failures = 0, inflight = 0;
     size_t i;
 
-    json_array_foreach(servers, i, server)
-    {
+    json_array_foreach (servers, i, server) {
         usable += json_is_true(json_object_get(server, "usable"));
         failures += json_integer_value(json_object_get(server, "failures"));
         inflight += json_integer_value(json_object_get(server, "inflight"));
@@ -52,38 +63,41 @@ shape_upstream(json_t *upstream)
 static json_t *
 shape_upstreams(json_t *rows)
 {
-    json_t *row;
+    return shape_each(rows, shape_upstream);
+}
+
+static void
+add_servers(json_t *all, json_t *upstream)
+{
+    json_t *server;
     size_t i;
 
-    json_array_foreach(rows, i, row)
-        shape_upstream(row);
-    return json_incref(rows);
+    json_array_foreach (json_object_get(upstream, "servers"), i, server) {
+        json_object_set(server, "upstream", json_object_get(upstream, "name"));
+        json_object_set_new(server, "shown_key",
+                            json_sprintf("%s %s", admin_string(upstream, "name").at,
+                                         admin_string(server, "address").at));
+        json_array_append(all, server);
+    }
 }
 
 /* The servers of all upstreams in one list. */
 static json_t *
 shape_servers(json_t *upstreams)
 {
-    json_t *all = json_array(), *upstream, *server;
-    size_t i, j;
+    json_t *all = json_array(), *upstream;
+    size_t i;
 
-    json_array_foreach(upstreams, i, upstream)
-        json_array_foreach(json_object_get(upstream, "servers"), j, server)
-    {
-            json_object_set(server, "upstream", json_object_get(upstream, "name"));
-        json_object_set_new(server, "shown_key",
-                                json_sprintf("%s %s", admin_string(upstream, "name").at,
-                                             admin_string(server, "address").at));
-        json_array_append(all, server);
-    }
+    json_array_foreach (upstreams, i, upstream)
+        add_servers(all, upstream);
     return all;
 }
 
 /* ------------------------------------------------------------------ columns */
 
 static const struct table_column listener_columns[] = {
-    {"LISTENER", "name", TABLE_TEXT, 30},     {"ADDRESS", "address", TABLE_TEXT, 50},
-    {"TLS", "tls", TABLE_FLAG},               {"OPEN", "open", TABLE_COUNT},
+    {"LISTENER", "name", TABLE_TEXT, 30},        {"ADDRESS", "address", TABLE_TEXT, 50},
+    {"TLS", "tls", TABLE_FLAG},                  {"OPEN", "open", TABLE_COUNT},
     {"CONNECTIONS", "connections", TABLE_COUNT}, {"REQUESTS", "requests", TABLE_COUNT},
     {NULL},
 };
@@ -99,23 +113,22 @@ static const struct table_column route_columns[] = {
 };
 
 static const struct table_column upstream_columns[] = {
-    {"UPSTREAM", "name", TABLE_TEXT, 32},       {"USABLE", "shown_usable", TABLE_TEXT},
-    {"RATE", "shown_rate", TABLE_RATE},         {"BREAKER", "shown_breaker", TABLE_TEXT},
+    {"UPSTREAM", "name", TABLE_TEXT, 32},         {"USABLE", "shown_usable", TABLE_TEXT},
+    {"RATE", "shown_rate", TABLE_RATE},           {"BREAKER", "shown_breaker", TABLE_TEXT},
     {"IN FLIGHT", "shown_inflight", TABLE_COUNT}, {"EXCHANGES", "exchanges", TABLE_COUNT},
-    {"FAILURES", "shown_failures", TABLE_COUNT}, {"RETRIES", "retries", TABLE_COUNT},
+    {"FAILURES", "shown_failures", TABLE_COUNT},  {"RETRIES", "retries", TABLE_COUNT},
     {"CONNECTIONS", "connections_made", TABLE_COUNT},
     {NULL},
 };
 
 static const struct table_column server_columns[] = {
-    {"UPSTREAM", "upstream", TABLE_TEXT, 32},  {"SERVER", "address", TABLE_TEXT, 40},
-    {"STATE", "state", TABLE_TEXT, 24},        {"RATE", "shown_rate", TABLE_RATE},
-    {"WEIGHT", "weight", TABLE_COUNT},
-    {"IN FLIGHT", "inflight", TABLE_COUNT},    {"WAITING", "waiting", TABLE_COUNT},
-    {"EXCHANGES", "exchanges", TABLE_COUNT},   {"FAILURES", "failures", TABLE_COUNT},
-    {"LATENCY", "latency_us", TABLE_TOOK},     {"OPEN", "connections", TABLE_COUNT},
-    {"IDLE", "idle", TABLE_COUNT},             {"WHY", "why", TABLE_TEXT, 60},
-    {NULL},
+    {"UPSTREAM", "upstream", TABLE_TEXT, 32}, {"SERVER", "address", TABLE_TEXT, 40},
+    {"STATE", "state", TABLE_TEXT, 24},       {"RATE", "shown_rate", TABLE_RATE},
+    {"WEIGHT", "weight", TABLE_COUNT},        {"IN FLIGHT", "inflight", TABLE_COUNT},
+    {"WAITING", "waiting", TABLE_COUNT},      {"EXCHANGES", "exchanges", TABLE_COUNT},
+    {"FAILURES", "failures", TABLE_COUNT},    {"LATENCY", "latency_us", TABLE_TOOK},
+    {"OPEN", "connections", TABLE_COUNT},     {"IDLE", "idle", TABLE_COUNT},
+    {"WHY", "why", TABLE_TEXT, 60},           {NULL},
 };
 
 static const struct table_column certificate_columns[] = {
@@ -231,11 +244,10 @@ lists_set_rates(const struct list_kind *kind, const json_t *before, json_t *rows
     size_t i;
 
     if (kind->counter && seconds > 0) {
-        json_array_foreach(before, i, row)
+        json_array_foreach (before, i, row)
             json_object_set(known, json_string_value(json_object_get(row, kind->identity)),
                             json_object_get(row, kind->counter));
-        json_array_foreach(rows, i, row)
-        {
+        json_array_foreach (rows, i, row) {
             const char *name = json_string_value(json_object_get(row, kind->identity));
             const json_t *was = name ? json_object_get(known, name) : NULL;
             double n = json_number_value(json_object_get(row, kind->counter)) -

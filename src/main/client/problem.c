@@ -76,7 +76,7 @@ problem_print_list(const json_t *complaints, const struct problem_source *source
 
     config_report_init(&report);
     report.files = arena_calloc(&report.arena, FILES_MAX, sizeof(report.files[0]));
-    json_array_foreach(complaints, i, entry)
+    json_array_foreach (complaints, i, entry)
         add_entry(&report, entry, source);
     config_report_print(&report, out);
     config_report_free(&report);

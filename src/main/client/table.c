@@ -93,8 +93,7 @@ put_text(const json_t *value, struct text *out)
     case JSON_TRUE: text_literal(out, "yes"); break;
     case JSON_FALSE: text_literal(out, "no"); break;
     case JSON_ARRAY:
-        json_array_foreach(value, i, item)
-        {
+        json_array_foreach (value, i, item) {
             if (i)
                 text_literal(out, ", ");
             if (json_is_string(item) || json_is_number(item))

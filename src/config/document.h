@@ -39,6 +39,8 @@ struct config_document *config_document_open(const char *path, const char *name,
 struct config_document *config_document_copy(const struct config_document *d);
 void config_document_free(struct config_document *d);
 
+/* A pointer goes on by one token: "/", and the token escaped (RFC 6901 3). */
+void config_pointer_put(struct text *pointer, struct slice token);
 /* The node at a pointer ("" is the root), as it was written; NULL: there is none. */
 const struct config_node *config_document_find(const struct config_document *d,
                                                struct slice pointer);

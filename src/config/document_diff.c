@@ -39,20 +39,6 @@ static void write_difference(struct diff *d, struct meaning m, const struct conf
 /* ------------------------------------------------------------------ operations */
 
 static void
-put_token(struct text *path, struct slice token)
-{
-    text_byte(path, '/');
-    for (size_t i = 0; i < token.n; i++) {
-        if (token.at[i] == '~')
-            text_literal(path, "~0");
-        else if (token.at[i] == '/')
-            text_literal(path, "~1");
-        else
-            text_byte(path, token.at[i]);
-    }
-}
-
-static void
 begin(struct diff *d, const char *what)
 {
     text_printf(d->out, "%s{\"op\":\"%s\",\"path\":\"", d->n++ ? ",\n " : "", what);
@@ -101,7 +87,7 @@ write_members(struct diff *d, struct meaning m, const struct config_node *a,
 
         if (!counts(m, n) || (other && counts(m, other)))
             continue;
-        put_token(&d->path, meaning_key(m, a, n));
+        config_pointer_put(&d->path, meaning_key(m, a, n));
         write_operation(d, "remove", m, NULL);
         d->path.n = here;
     }
@@ -112,7 +98,7 @@ write_members(struct diff *d, struct meaning m, const struct config_node *a,
 
         if (!counts(m, n))
             continue;
-        put_token(&d->path, key);
+        config_pointer_put(&d->path, key);
         if (old && counts(m, old))
             write_difference(d, inner, old, n, tested);
         else
@@ -149,7 +135,7 @@ put_place(struct diff *d, const struct list_diff *l, size_t at)
     if (at == l->n_now)
         text_literal(&d->path, "/-");
     else if (is_named_now(l, at))
-        put_token(&d->path, meaning_identity(l->item, node_now(l, at)));
+        config_pointer_put(&d->path, meaning_identity(l->item, node_now(l, at)));
     else
         text_printf(&d->path, "/%zu", at);
 }

@@ -37,6 +37,20 @@ decode(struct slice token, char *memory)
     return slice_of(memory, n);
 }
 
+void
+config_pointer_put(struct text *pointer, struct slice token)
+{
+    text_byte(pointer, '/');
+    for (size_t i = 0; i < token.n; i++) {
+        if (token.at[i] == '~')
+            text_literal(pointer, "~0");
+        else if (token.at[i] == '/')
+            text_literal(pointer, "~1");
+        else
+            text_byte(pointer, token.at[i]);
+    }
+}
+
 struct slice
 document_token(struct slice *pointer, char memory[TOKEN_BYTES_MAX])
 {

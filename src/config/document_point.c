@@ -66,20 +66,6 @@ look_at(struct pointing *p, const struct config_node *node)
     }
 }
 
-static void
-put_token(struct text *path, struct slice token)
-{
-    text_byte(path, '/');
-    for (size_t i = 0; i < token.n; i++) {
-        if (token.at[i] == '~')
-            text_literal(path, "~0");
-        else if (token.at[i] == '/')
-            text_literal(path, "~1");
-        else
-            text_byte(path, token.at[i]);
-    }
-}
-
 /* A map that stands for a list, or a list that stands for an object, is written out on the way. */
 static struct meaning
 write_out(struct pointing *p, struct meaning m, const struct config_node *node)
@@ -88,7 +74,7 @@ write_out(struct pointing *p, struct meaning m, const struct config_node *node)
         const struct option *shorthand = node->kind == CONFIG_LIST ? meaning_shorthand(m) : NULL;
 
         if (shorthand) {
-            put_token(&p->path, slice_str(shorthand->name));
+            config_pointer_put(&p->path, slice_str(shorthand->name));
             m = meaning_of_member(m, slice_str(shorthand->name));
         } else if (node->kind == CONFIG_MAP && m.kind == MEANING_LIST) {
             text_literal(&p->path, "/0");
@@ -110,7 +96,7 @@ walk(struct pointing *p, struct meaning m, const struct config_node *node)
     here = p->path.n;
     for (const struct config_node *n = node->first; n; n = n->next) {
         if (node->kind == CONFIG_MAP)
-            put_token(&p->path, n->key);
+            config_pointer_put(&p->path, n->key);
         else
             text_printf(&p->path, "/%zu", i++);
         walk(p, meaning_of_child(m, node, n), n);

@@ -64,18 +64,12 @@ node_text(struct plan *p, const struct config_node *node)
 static void
 put_segment(struct text *out, const struct plan_segment *s, enum plan_side side)
 {
-    text_byte(out, '/');
     if (s->indexed) {
+        text_byte(out, '/');
         text_u64(out, s->at[side]);
-        return;
+    } else {
+        config_pointer_put(out, s->key);
     }
-    for (size_t i = 0; i < s->key.n; i++) /* RFC 6901 3 */
-        if (s->key.at[i] == '~')
-            text_literal(out, "~0");
-        else if (s->key.at[i] == '/')
-            text_literal(out, "~1");
-        else
-            text_byte(out, s->key.at[i]);
 }
 
 static const struct config_node *

@@ -132,6 +132,7 @@ struct worker_metric {
     enum metric_kind kind;
     size_t           at; /* in struct edge_counters */
     const char      *doc;
+    bool             is_time; /* microseconds there, seconds for who asks */
 };
 
 static const struct worker_metric worker_metrics[] = {
@@ -146,6 +147,17 @@ static const struct worker_metric worker_metrics[] = {
     {"maitred_worker_refused_connections_total", METRIC_COUNTER,
      offsetof(struct edge_counters, refused),
      "Connections that were answered with 503 because there were too many, or no descriptors."},
+    {"maitred_worker_busy_seconds_total", METRIC_COUNTER,
+     offsetof(struct edge_counters, loop.busy_us),
+     "Time in which it was not waiting for events: of each second, how busy it is.", true},
+    {"maitred_worker_rounds_total", METRIC_COUNTER, offsetof(struct edge_counters, loop.rounds),
+     "How often it has looked for events and seen to all there were."},
+    {"maitred_worker_long_rounds_total", METRIC_COUNTER,
+     offsetof(struct edge_counters, loop.long_rounds),
+     "Rounds of more than a millisecond, in which everybody else had to wait."},
+    {"maitred_worker_longest_round_seconds", METRIC_GAUGE,
+     offsetof(struct edge_counters, loop.longest_us),
+     "The longest round of more than a millisecond that there was.", true},
 };
 
 static void
@@ -162,7 +174,8 @@ tell_workers(struct exposition *e, const struct worker_metric *m)
             labels[1] = SLICE("control"); /* the admin API's */
         if (value)
             exposition_sample(e, m->name, labels, 1,
-                              (double) atomic_load_explicit(value, memory_order_relaxed));
+                              (double) atomic_load_explicit(value, memory_order_relaxed) /
+                                  (m->is_time ? 1e6 : 1));
     }
 }
 

@@ -617,6 +617,7 @@ edge_new(unsigned worker, uint64_t max_connections, uint64_t max_own)
     e->max_connections = max_connections;
     e->max_own = max_own;
     e->counters = account_begin(worker);
+    loop_self()->figures = &e->counters->loop;
     e->spare_fd = dup(STDERR_FILENO);
     list_init(&e->listeners);
     list_init(&e->parked);

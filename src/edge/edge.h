@@ -77,6 +77,7 @@ struct edge_counters {
     _Atomic uint64_t exchanges;   /* finished so far */
     _Atomic uint64_t tunnels;     /* now */
     _Atomic uint64_t refused; /* connections, for want of descriptors or over the limit */
+    struct loop_figures loop;
 } __attribute__((aligned(64)));
 
 /* On the worker's thread, after loop_init().  max_connections: of all edges together, as this one

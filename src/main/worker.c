@@ -48,7 +48,10 @@ serve(void *arg)
     struct worker *w = arg;
     struct process *p = w->process;
     struct loop loop;
+    char name[16];
 
+    snprintf(name, sizeof(name), "worker-%u", w->number);
+    pthread_setname_np(pthread_self(), name);
     worker_current = w;
     if (loop_init(&loop, p->options->io, w->number) != OK)
         return NULL;

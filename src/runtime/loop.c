@@ -6,6 +6,7 @@
 
 #include "runtime/fiber.h"
 #include "runtime/file_ring.h"
+#include "runtime/sock.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -254,6 +255,25 @@ release_closed(struct loop *l)
     }
 }
 
+static inline void
+add(_Atomic uint64_t *figure, uint64_t n)
+{
+    atomic_store_explicit(figure, atomic_load_explicit(figure, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static void
+count_round(struct loop_figures *f, uint64_t took_us)
+{
+    add(&f->rounds, 1);
+    add(&f->busy_us, took_us);
+    if (took_us <= LOOP_LONG_US)
+        return;
+    add(&f->long_rounds, 1);
+    if (took_us > atomic_load_explicit(&f->longest_us, memory_order_relaxed))
+        atomic_store_explicit(&f->longest_us, took_us, memory_order_relaxed);
+}
+
 void
 loop_once(struct loop *l, uint64_t until_us)
 {
@@ -268,6 +288,8 @@ loop_once(struct loop *l, uint64_t until_us)
     fiber_run_ready();
     if (!list_is_empty(&l->closing))
         release_closed(l);
+    if (l->figures)
+        count_round(l->figures, clock_monotonic_us() - l->now_us);
 }
 
 void
@@ -291,6 +313,7 @@ loop_exit(struct loop *l)
     run_messages(l);
     sock_close(&l->mailbox);
     file_ring_exit(l);
+    sock_give_exit(l);
     release_closed(l);
     for (unsigned i = 0; i < BUFFER_SIZES; i++)
         buffer_trim(&l->buffers[i], i, l->buffers[i].count);

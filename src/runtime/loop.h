@@ -33,10 +33,21 @@ struct message {
     void          (*run)(struct message *m); /* in the receiving loop's context; owns m */
 };
 
+/* Written by the loop's thread only, read by any. */
+struct loop_figures {
+    _Atomic uint64_t rounds;
+    _Atomic uint64_t busy_us;     /* not waiting for events */
+    _Atomic uint64_t long_rounds; /* of more than LOOP_LONG_US, in which all others waited */
+    _Atomic uint64_t longest_us;  /* since the figures are kept */
+};
+
+#define LOOP_LONG_US UINT64_C(1000)
+
 struct loop {
     const struct loop_ops *ops;
     void                  *impl;     /* the implementation's own */
     uint64_t               now_us;   /* monotonic, read once a round */
+    struct loop_figures   *figures;  /* NULL: not kept.  Of whoever set it, who outlives the loop */
     struct timers          timers;
     struct list            closing;  /* socks to release after this round */
     struct buffer_pool     buffers[BUFFER_SIZES];
@@ -47,6 +58,7 @@ struct loop {
     struct timer           trim;
     void                  *resolver; /* runtime/dns.c's own */
     void                  *files;    /* runtime/file_ring.c's own */
+    void                  *given;    /* runtime/sock_give.c's own */
     struct io              mailbox_io;
     struct sock            mailbox;  /* an eventfd */
     pthread_mutex_t        lock;     /* of what follows */

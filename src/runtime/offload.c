@@ -80,6 +80,7 @@ start_thread(struct offload_pool *pool)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     if (pthread_create(&thread, NULL, run_jobs, pool) == 0) {
+        pthread_setname_np(thread, "helper");
         if (pool == &common)
             common_threads[pool->started] = thread;
         else

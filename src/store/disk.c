@@ -476,10 +476,12 @@ begin_thread(struct disk *d)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     d->running = pthread_create(&d->thread, NULL, run, d) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!d->running)
+    if (!d->running) {
         d->state = DISK_OFF;
-    else
-        offload(wait_settled, d);
+        return;
+    }
+    pthread_setname_np(d->thread, "store-disk");
+    offload(wait_settled, d);
 }
 
 static bool

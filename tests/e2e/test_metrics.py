@@ -106,6 +106,9 @@ def test_every_request_is_counted_once(origin):
         assert seen("maitred_server_requests_total", upstream="app", server=origin.address) == 7
         assert seen("maitred_server_up", upstream="app", server=origin.address) == 1
         assert seen("maitred_worker_exchanges_total") >= 8
+        assert 0 < seen("maitred_worker_busy_seconds_total") < 60
+        assert seen("maitred_worker_rounds_total") >= 8
+        assert seen("maitred_worker_longest_round_seconds") < 60
 
 
 def test_errors_say_why_and_who_refused(origin):

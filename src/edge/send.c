@@ -194,22 +194,24 @@ join_head(struct iovec *head, size_t room, enum framing framing, struct slice ch
     return true;
 }
 
-static int
-take_count(int *n)
+/* The vectors there are: the head, if it is among them, is copied; memory pages of a body that lets
+ * us may be given away. */
+static bool
+flush(struct serving *s, struct iovec *iov, int *n, enum framing framing, struct slice head)
 {
-    int count = *n;
+    const struct body *body = s->x.response.body;
+    int count = *n, first = count && iov[0].iov_base == head.at;
+    enum err e;
 
     *n = 0;
-    return count;
-}
-
-/* What is left to send, and the end of the framing. */
-static bool
-send_last(struct serving *s, struct iovec *iov, int n, enum framing framing)
-{
-    if (framing == FRAME_CHUNKED && !make_end(&s->x, &iov[n++]))
-        return false;
-    return n == 0 || send_vectors(s, iov, n);
+    if (framing != FRAME_LENGTH || !body || !body->given ||
+        !sock_can_give(&s->conn->sock, iov + first, count - first))
+        return send_vectors(s, iov, count);
+    atomic_store(body->given, true);
+    e = sock_give(&s->conn->sock, iov, count, first, s->x.timeouts->send_us);
+    if (e != OK)
+        send_failed(&s->x, e);
+    return e == OK;
 }
 
 /* There is more to be had without waiting, and room for it: `n` vectors wait until it is there. */
@@ -240,7 +242,7 @@ send_all(struct serving *s, struct slice head, size_t room, enum framing framing
         enum err e;
 
         /* The head does not wait for a slow body. */
-        if (n && !body->ready && !send_vectors(s, iov, take_count(&n)))
+        if (n && !body->ready && !flush(s, iov, &n, framing, head))
             return false;
         e = body_next(body, &chunk);
         if (e == ERR_END)
@@ -259,11 +261,13 @@ send_all(struct serving *s, struct slice head, size_t room, enum framing framing
             break; /* leaves with the end */
         if (may_gather(body, iov, n, framing))
             continue;
-        if (!send_vectors(s, iov, take_count(&n)))
+        if (!flush(s, iov, &n, framing, head))
             return false;
         x->started = true;
     }
-    return send_last(s, iov, n, framing);
+    if (framing == FRAME_CHUNKED && !make_end(x, &iov[n++]))
+        return false;
+    return n == 0 || flush(s, iov, &n, framing, head);
 }
 
 bool

@@ -54,6 +54,7 @@ whole_next(struct body *b, struct slice *chunk)
 
     b->ready = a->source->ready;
     b->lasting = a->source->lasting;
+    b->given = a->source->given;
     b->ended = a->left == 0;
     return e;
 }
@@ -144,7 +145,8 @@ send_stretch(struct exchange *x, struct representation *r, struct range range)
     a->body = (struct body){.ops = &whole_ops,
                             .length = (int64_t) range.length,
                             .ready = a->source->ready,
-                            .lasting = a->source->lasting};
+                            .lasting = a->source->lasting,
+                            .given = a->source->given};
     a->x = x;
     a->r = r;
     a->left = range.length;

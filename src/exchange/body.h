@@ -18,6 +18,8 @@
 #include "base/text.h"
 #include "http/message.h"
 
+#include <stdatomic.h>
+
 struct body;
 
 #define BODY_LENGTH_UNKNOWN (-1)
@@ -40,6 +42,9 @@ struct body {
                                       * A source that does not know leaves it false. */
     bool                   lasting;  /* the chunk that next() gives next, and those given before,
                                       * stay as they are: whoever sends may gather some */
+    atomic_bool          *given;    /* not NULL: pages of these chunks may be given to the kernel
+                                     * (sock_give), after this was set: what lies in them stays
+                                     * even after close() */
 };
 
 static inline enum err

@@ -180,9 +180,8 @@ sock_finish(struct sock *s)
     return shutdown(s->fd, SHUT_WR) == 0;
 }
 
-/* Drops the first n bytes; how many vectors are left. */
-static int
-consume(struct iovec **iov, int count, size_t n)
+int
+sock_consume(struct iovec **iov, int count, size_t n)
 {
     while (count && n >= (*iov)->iov_len) {
         n -= (*iov)->iov_len;
@@ -207,7 +206,7 @@ layer_send(struct sock *s, struct iovec *iov, int count, uint64_t progress_us)
         if (n == 0 && count == 0)
             return OK;
         if (n >= 0) {
-            count = consume(&iov, count, (size_t) n);
+            count = sock_consume(&iov, count, (size_t) n);
             continue;
         }
         if (n != IO_PENDING)
@@ -222,7 +221,7 @@ layer_send(struct sock *s, struct iovec *iov, int count, uint64_t progress_us)
 enum err
 sock_send(struct sock *s, struct iovec *iov, int count, uint64_t progress_us)
 {
-    count = consume(&iov, count, 0);
+    count = sock_consume(&iov, count, 0);
     if (__builtin_expect(s->layer != NULL, 0))
         return layer_send(s, iov, count, progress_us);
     while (count) {
@@ -234,7 +233,7 @@ sock_send(struct sock *s, struct iovec *iov, int count, uint64_t progress_us)
         if (n < 0)
             return error_of(&w, n);
         s->sent += (size_t) n;
-        count = consume(&iov, count, (size_t) n);
+        count = sock_consume(&iov, count, (size_t) n);
     }
     return OK;
 }

@@ -41,6 +41,15 @@ ssize_t sock_recv_now(struct sock *s, void *at, size_t room);
 /* All of it; each time the peer takes some, the deadline starts anew from progress_us. iov is
  * consumed. */
 enum err sock_send(struct sock *s, struct iovec *iov, int n, uint64_t progress_us);
+/* Without a copy this may be cheaper: there is no layer, and much in one place. */
+bool sock_can_give(const struct sock *s, const struct iovec *iov, int n);
+/* As sock_send(); but of the vectors from `first` on, whole pages of memory may be given to the
+ * kernel, which reads them for as long as it likes, the peer's reading on a loopback included:
+ * nothing may be written there any more.  Whoever wants to use the addresses again gets new pages
+ * for them first: madvise(MADV_DONTNEED). */
+enum err sock_give(struct sock *s, struct iovec *iov, int n, int first, uint64_t progress_us);
+/* At the end of a loop. */
+void sock_give_exit(struct loop *l);
 /* How to connect; what is zero is left as the system has it. */
 struct sock_options {
     const union address *source;      /* bind to it; another family than the peer's is ignored */
@@ -71,6 +80,8 @@ void sock_tune_loopback(int fd, const union address *peer);
 /* For layers: the wire below them, without waiting. */
 ssize_t sock_wire_recv(struct sock *s, void *at, size_t room);
 ssize_t sock_wire_send(struct sock *s, const struct iovec *iov, int n);
+/* Drops the first bytes; how many vectors are left. */
+int sock_consume(struct iovec **iov, int count, size_t bytes);
 enum err sock_wire_wait(struct sock *s, enum io_kind kind, uint64_t deadline_us);
 
 /* A layer has bytes for the owner that no event will announce. */

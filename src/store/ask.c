@@ -218,6 +218,12 @@ store_is_complete(const struct store_object *o)
     return content_state(o->content) == CONTENT_COMPLETE;
 }
 
+atomic_bool *
+store_given(struct store_object *o)
+{
+    return &content_source(o->content, CONTENT_COMPLETE)->given;
+}
+
 bool
 store_is_from_disk(const struct store_object *o)
 {

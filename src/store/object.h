@@ -61,6 +61,7 @@ struct content {
     uint32_t         pages[CONTENT_PAGES]; /* unit + 1; 0: none */
     struct fragment  first[CONTENT_INLINE];
     int64_t          announced;            /* set before it is published */
+    atomic_bool      given;                /* the kernel may still be reading its pages */
     struct content  *from;                 /* where the bytes are, when they were taken over;
                                             * itself of none. Set before it is complete */
     struct list      waiters;              /* under its bell's lock */

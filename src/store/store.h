@@ -26,6 +26,7 @@
 #include "base/err.h"
 #include "base/slice.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -100,6 +101,9 @@ uint64_t store_made_us(const struct store_object *o); /* monotonic, when it was 
  * when nothing is yet.  ERR_END: the end.  ERR_RESET: the filler broke off. */
 enum err store_read(struct store_object *o, uint64_t offset, uint64_t deadline_us,
                     struct slice *chunk);
+/* Of a complete object: once this is set, nothing is written any more into the pages of memory that
+ * its body fills, not even when it is gone: the store takes new ones for their addresses. */
+atomic_bool *store_given(struct store_object *o);
 
 /* ------------------------------------------------------------------ filling */
 

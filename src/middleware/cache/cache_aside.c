@@ -37,6 +37,7 @@ look_like(struct body *b, const struct body *inner)
     b->ready = inner->ready;
     b->ended = inner->ended;
     b->lasting = inner->lasting;
+    b->given = inner->given;
 }
 
 static enum err

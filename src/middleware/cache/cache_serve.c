@@ -93,7 +93,10 @@ shelf_next(struct body *b, struct slice *chunk)
     if (s->left != WHOLE)
         s->left -= chunk->n;
     b->ended = s->left == 0;
-    b->lasting = b->lasting && !s->rest;
+    if (s->rest) {
+        b->lasting = false;
+        b->given = NULL;
+    }
     if (s->pieces)
         b->ready = cache_pieces_ready(s->pieces, s->at);
     return OK;
@@ -144,6 +147,7 @@ shelf_open(struct representation *r, struct exchange *x, uint64_t offset, uint64
                                                : store_is_complete(s->object)};
     /* Pieces are left when they have been read. */
     s->body.lasting = !s->pieces && s->body.ready;
+    s->body.given = s->body.lasting ? store_given(s->object) : NULL;
     s->at = offset;
     s->left = length;
     s->open = true;

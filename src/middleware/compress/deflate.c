@@ -51,13 +51,13 @@ put(struct deflate_bits *out, uint64_t bits, unsigned n)
     out->n += n;
 }
 
-/* Afterwards there is room for 56 bits more. */
+/* Afterwards there is room for 56 bits more; never all 64 are taken. */
 static inline void
 flush(struct deflate_bits *out)
 {
     memcpy(out->at, &out->bits, sizeof(out->bits)); /* little-endian */
     out->at += out->n / 8;
-    out->bits = out->n / 8 < 8 ? out->bits >> (out->n & ~7u) : 0;
+    out->bits >>= out->n & ~7u;
     out->n %= 8;
 }
 
@@ -355,45 +355,94 @@ extra_cost(const struct deflate_block *b)
     return bits;
 }
 
+/* What is written for a literal, and for a length with what it needs beside its code: the bits, and
+ * how many in the highest byte. */
+struct words {
+    uint32_t literals[256];
+    uint32_t lengths[DEFLATE_LENGTH_MAX + 1];
+};
+
+enum { WORD_BITS = 24 };
+
+static uint32_t
+word_of(const struct code *c, unsigned symbol)
+{
+    return c->bits[symbol] | (uint32_t) c->lengths[symbol] << WORD_BITS;
+}
+
+static void
+make_words(struct words *w, const struct code *symbols)
+{
+    for (unsigned i = 0; i < 256; i++)
+        w->literals[i] = word_of(symbols, i);
+    for (unsigned i = 3; i <= DEFLATE_LENGTH_MAX; i++) {
+        unsigned code = deflate_length_codes[i];
+        uint32_t extra = (uint32_t) (i - length_base[code]) << symbols->lengths[257 + code];
+
+        w->lengths[i] = (word_of(symbols, 257 + code) | extra) +
+                        ((uint32_t) length_extra[code] << WORD_BITS);
+    }
+}
+
+static inline void
+put_word(struct deflate_bits *out, uint32_t word)
+{
+    put(out, word & ((1u << WORD_BITS) - 1), word >> WORD_BITS);
+}
+
+/* Of a distance, 48 bits with its length at most. */
+static inline void
+put_distance(struct deflate_bits *out, const struct code *distances, unsigned distance)
+{
+    unsigned code = deflate_distance_code(distance), low = code < 4 ? 0 : code / 2 - 1;
+
+    put(out, distances->bits[code], distances->lengths[code]);
+    put(out, (distance - 1) & ((1u << low) - 1), low);
+}
+
 static void
 write_tokens(const struct deflate_block *b, const struct code *symbols,
-             const struct code *distances, struct deflate_bits *out)
+             const struct code *distances, struct deflate_bits *to)
 {
-    for (uint32_t i = 0; i < b->n; i++) {
-        unsigned length = b->tokens[i].length, distance = b->tokens[i].distance, code;
+    struct deflate_bits out = *to; /* in registers */
+    struct words words;
 
-        if (distance == 0) {
-            put(out, symbols->bits[length], symbols->lengths[length]);
-            if (out->n > 40)
-                flush(out);
-            continue;
+    make_words(&words, symbols);
+    for (uint32_t i = 0; i < b->n; i++) {
+        const struct deflate_token t = b->tokens[i];
+
+        if (t.distance) {
+            flush(&out);
+            put_word(&out, words.lengths[t.length]);
+            put_distance(&out, distances, t.distance);
+        } else {
+            put_word(&out, words.literals[t.length]);
         }
-        flush(out);
-        code = deflate_length_codes[length];
-        put(out, symbols->bits[257 + code], symbols->lengths[257 + code]);
-        put(out, length - length_base[code], length_extra[code]);
-        code = deflate_distance_code(distance);
-        put(out, distances->bits[code], distances->lengths[code]);
-        if (code >= 4) /* the low bits of distance - 1 */
-            put(out, (distance - 1) & ((1u << (code / 2 - 1)) - 1), code / 2 - 1);
-        flush(out);
+        if (out.n > 40)
+            flush(&out);
     }
-    flush(out);
-    put(out, symbols->bits[END_OF_BLOCK], symbols->lengths[END_OF_BLOCK]);
-    flush(out);
+    flush(&out);
+    put(&out, symbols->bits[END_OF_BLOCK], symbols->lengths[END_OF_BLOCK]);
+    flush(&out);
+    *to = out;
 }
 
 static void
 write_stored(struct slice plain, bool last, struct deflate_bits *out)
 {
-    put(out, last | STORED << 1, 3);
-    deflate_align(out);
-    put(out, plain.n & 0xffff, 16);
-    put(out, ~plain.n & 0xffff, 16);
-    flush(out);
-    if (plain.n)
-        memcpy(out->at, plain.at, plain.n);
-    out->at += plain.n;
+    do { /* a stored block has 64 KiB - 1 at most */
+        struct slice piece = slice_first(plain, 0xffff);
+
+        plain = slice_from(plain, piece.n);
+        put(out, (last && plain.n == 0) | STORED << 1, 3);
+        deflate_align(out);
+        put(out, piece.n, 16);
+        put(out, ~piece.n & 0xffff, 16);
+        flush(out);
+        if (piece.n)
+            memcpy(out->at, piece.at, piece.n);
+        out->at += piece.n;
+    } while (plain.n);
 }
 
 void

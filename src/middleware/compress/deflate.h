@@ -12,7 +12,7 @@ enum {
     DEFLATE_DISTANCE_MAX = 32768,
     DEFLATE_SYMBOLS = 286,  /* literals, the end of the block, lengths */
     DEFLATE_DISTANCES = 30,
-    DEFLATE_BLOCK_BYTES = 64 * 1024 - 1, /* of the plain form; a stored block can have no more */
+    DEFLATE_BLOCK_BYTES = 64 * 1024, /* of the plain form */
 };
 
 /* A literal has distance 0 and its byte as length. */

@@ -5,16 +5,6 @@
 
 /* ------------------------------------------------------------------ trouble */
 
-/* Processes that die are forked here while threads of a pool sleep; by default ThreadSanitizer ends
- * one that starts threads of its own then. */
-const char *__tsan_default_options(void);
-
-const char *
-__tsan_default_options(void)
-{
-    return "die_after_fork=0";
-}
-
 static _Atomic int failing; /* errno; -1: few bytes at once */
 
 static ssize_t

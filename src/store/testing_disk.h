@@ -169,6 +169,16 @@ look(struct store *s, uint64_t number, size_t bytes)
     return found;
 }
 
+/* Processes that die are forked while threads of a pool sleep; by default ThreadSanitizer ends one
+ * that starts threads of its own then. */
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
+
+const char *
+__tsan_default_options(void)
+{
+    return "die_after_fork=0";
+}
+
 /* In a process of its own, which is not given the time to say good-bye. */
 static inline void
 and_die(void (*act)(struct store *s))

@@ -213,7 +213,7 @@ account_exchange(struct edge *e, const struct snapshot *s, const struct listener
     const struct access_log *log = s->logs.at;
 
     x->times.done_us = loop_now_us();
-    account_count(&e->counters->exchanges, 1);
+    counter_add(&e->counters->exchanges, 1);
     for (size_t i = 0; i < s->logs.n; i++)
         access_log_write(&log[i], e->worker, x);
     metrics_add_split(l->metrics, e->worker, ACCOUNT_LISTENER_REQUESTS, version_of(x), 1);

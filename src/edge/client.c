@@ -117,7 +117,7 @@ static void
 count_open(struct listener *l, int n)
 {
     l->open += (uint32_t) n;
-    account_count(&l->edge->counters->open, n);
+    counter_add(&l->edge->counters->open, n);
     metrics_add(l->metrics, l->edge->worker, ACCOUNT_LISTENER_OPEN, n);
 }
 
@@ -353,7 +353,7 @@ refuse_connection(const struct listener *l, int fd)
 {
     char dropped[2048];
 
-    account_count(&l->edge->counters->refused, 1);
+    counter_add(&l->edge->counters->refused, 1);
     metrics_add(l->metrics, l->edge->worker, ACCOUNT_LISTENER_REFUSED, 1);
     (void) !recv(fd, dropped, sizeof(dropped), MSG_DONTWAIT);
     (void) !send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -387,7 +387,7 @@ on_accept(struct acceptor *a, int fd, const union address *peer)
     struct client_conn *c = NULL;
     union address local = l->address;
 
-    account_count(&e->counters->connections, 1);
+    counter_add(&e->counters->connections, 1);
     metrics_add(l->metrics, e->worker, ACCOUNT_LISTENER_CONNECTIONS, 1);
     if (atomic_fetch_add_explicit(&open_in_total, 1, memory_order_relaxed) < e->max_connections &&
         atomic_load_explicit(&e->counters->open, memory_order_relaxed) < e->max_own)

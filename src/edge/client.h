@@ -3,6 +3,7 @@
 #ifndef EDGE_CLIENT_H
 #define EDGE_CLIENT_H
 
+#include "base/counter.h"
 #include "edge/account.h"
 #include "edge/edge.h"
 #include "http/h1.h"
@@ -170,14 +171,6 @@ void account_record(unsigned worker, const struct exchange *x);
 /* The exchange is over: writes its records, counts it. */
 void account_exchange(struct edge *e, const struct snapshot *s, const struct listener *l,
                       struct exchange *x);
-
-static inline void
-account_count(_Atomic uint64_t *counter, int64_t n)
-{
-    atomic_store_explicit(counter,
-                          atomic_load_explicit(counter, memory_order_relaxed) + (uint64_t) n,
-                          memory_order_relaxed);
-}
 
 /* request.c: what is the same in all versions; false when it was refused (x.response is there
  * then). */

@@ -171,12 +171,12 @@ h2_connect_start(struct serving *serving)
 
     make_answer(x);
     h2_body_open(s);
-    account_count(&client_edge(serving->conn)->counters->tunnels, 1);
+    counter_add(&client_edge(serving->conn)->counters->tunnels, 1);
     if (!h2_stream_is_lost(s) && h2_send_head(s, true)) {
         x->started = true;
         e = relay_both(&r);
     }
-    account_count(&client_edge(serving->conn)->counters->tunnels, -1);
+    counter_add(&client_edge(serving->conn)->counters->tunnels, -1);
     upstream_tunnel_close(server);
     if (e == OK)
         return serving->ops->finish(serving);

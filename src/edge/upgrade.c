@@ -95,7 +95,7 @@ on_end(struct tunnel *t, enum err err)
     account_exchange(u->edge, u->edge->use->snapshot, u->conn->listener, &u->x);
     metrics_release(take(&u->route.metrics));
     list_remove(&u->link);
-    account_count(&u->edge->counters->tunnels, -1);
+    counter_add(&u->edge->counters->tunnels, -1);
     upstream_tunnel_close(u->server);
     client_close(u->conn, false);
     arena_free(&u->x.arena);
@@ -130,7 +130,7 @@ upgrade_start(struct serving *s)
     u->server = server;
     u->tunnel.on_end = on_end;
     list_push(&u->edge->tunnels, &u->link);
-    account_count(&u->edge->counters->tunnels, 1);
+    counter_add(&u->edge->counters->tunnels, 1);
     client_unwatch(c);
     c->fiber = NULL;
     early = early_bytes(c);

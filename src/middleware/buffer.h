@@ -14,6 +14,7 @@
 #ifndef MIDDLEWARE_BUFFER_H
 #define MIDDLEWARE_BUFFER_H
 
+#include "base/counter.h"
 #include "exchange/exchange.h"
 
 #include <stdatomic.h>
@@ -69,13 +70,6 @@ struct spool_counts {
 struct spool_counts *spool_counts(void);
 /* Those of all workers, and what is in use in the process now. */
 void spool_read_counts(struct spool_counts *sum, struct spool_limits *used);
-
-static inline void
-spool_count(_Atomic uint64_t *counter, uint64_t n)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-                          memory_order_relaxed);
-}
 
 /* The folder of temporary files is left alone for a while after it failed; all workers. */
 bool spool_disk_rests(void);

@@ -97,7 +97,7 @@ spool_read_counts(struct spool_counts *sum, struct spool_limits *used)
     *sum = (struct spool_counts){0};
     for (size_t i = 0; i < WORKERS_MAX; i++) {
 #define SPOOL_ADD(name)                                                                           \
-    spool_count(&sum->name, atomic_load_explicit(&workers[i].name, memory_order_relaxed));
+    counter_add(&sum->name, atomic_load_explicit(&workers[i].name, memory_order_relaxed));
         SPOOL_COUNTS(SPOOL_ADD)
 #undef SPOOL_ADD
     }
@@ -119,7 +119,7 @@ spool_disk_failed(const struct buffer *o, const char *why)
 {
     uint64_t until_us = atomic_exchange(&rests_until_us, loop_now_us() + REST_US);
 
-    spool_count(&spool_counts()->file_failed, 1);
+    counter_add(&spool_counts()->file_failed, 1);
     if (loop_now_us() >= until_us)
         log_warning("buffering without temporary files for 10s folder=%.*s why=\"%s\" failed=%llu",
                     SLICE_ARG(o->folder), why,

@@ -119,7 +119,7 @@ keep_some(struct kept *k, struct slice bytes)
     if (n == 0)
         return spool_put(&k->spool, bytes);
     text_put(&k->front, slice_first(bytes, n));
-    spool_count(&spool_counts()->memory_bytes, n);
+    counter_add(&spool_counts()->memory_bytes, n);
     return n;
 }
 
@@ -141,7 +141,7 @@ keep_all(struct kept *k, struct slice chunk)
 
             if (n == 0) {
                 k->rest = chunk;
-                spool_count(&spool_counts()->passed, 1);
+                counter_add(&spool_counts()->passed, 1);
                 return OK;
             }
             k->bytes += n;
@@ -240,7 +240,7 @@ keep(struct kept *k)
         return OK;
     }
     if (e == OK) {
-        spool_count(&spool_counts()->requests, 1);
+        counter_add(&spool_counts()->requests, 1);
         return keep_all(k, chunk);
     }
     k->end = e;

@@ -80,7 +80,7 @@ wait_for_room(struct ahead *a, bool patient)
     enum err e;
 
     if (!patient && !a->stuck)
-        spool_count(&spool_counts()->passed, 1);
+        counter_add(&spool_counts()->passed, 1);
     a->stuck = !patient;
     e = wait_at(&a->putter, a->lent_on ? TIMER_NEVER : loop_now_us() + for_us);
     a->stuck = a->lent_on;
@@ -216,7 +216,7 @@ start_pump(struct ahead *a, struct slice chunk)
     a->spooling = true;
     a->at_hand = chunk;
     a->body.ready = false;
-    spool_count(&spool_counts()->responses, 1);
+    counter_add(&spool_counts()->responses, 1);
     return true;
 }
 

@@ -140,7 +140,7 @@ put_into_memory(struct spool *s, struct slice bytes)
         append_block(s, b);
     }
     n = fill_block(s->last, bytes);
-    spool_count(&spool_counts()->memory_bytes, n);
+    counter_add(&spool_counts()->memory_bytes, n);
     return n;
 }
 
@@ -159,7 +159,7 @@ has_file(struct spool *s)
         spool_disk_failed(s->options, err_sentence(e));
         return false;
     }
-    spool_count(&spool_counts()->files, 1);
+    counter_add(&spool_counts()->files, 1);
     return true;
 }
 
@@ -208,7 +208,7 @@ write_some(struct spool *s, struct slice bytes)
         return 0;
     }
     s->written += n;
-    spool_count(&spool_counts()->file_bytes, n);
+    counter_add(&spool_counts()->file_bytes, n);
     if (clock_monotonic_us() - since_us > SLOW_US)
         spool_disk_failed(s->options, "writing takes too long");
     return n;

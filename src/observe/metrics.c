@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/counter.h"
 #include "base/list.h"
 #include "base/map.h"
 
@@ -293,14 +294,6 @@ block_of(struct metrics *m, unsigned worker)
     return likely(b != NULL) ? b : block_new(m, worker);
 }
 
-/* Nobody else writes it: no locked instruction is needed. */
-static inline void
-count(block_value *v, uint64_t n)
-{
-    atomic_store_explicit(v, atomic_load_explicit(v, memory_order_relaxed) + n,
-                          memory_order_relaxed);
-}
-
 void
 metrics_add(struct metrics *m, unsigned worker, unsigned metric, int64_t n)
 {
@@ -313,7 +306,7 @@ metrics_add_split(struct metrics *m, unsigned worker, unsigned metric, unsigned 
     block_value *b = m ? block_of(m, worker) : NULL;
 
     if (b)
-        count(&b[m->shape->at[metric] + value], (uint64_t) n);
+        counter_add(&b[m->shape->at[metric] + value], (uint64_t) n);
 }
 
 void
@@ -324,8 +317,8 @@ metrics_observe(struct metrics *m, unsigned worker, unsigned metric, uint64_t us
     if (!b)
         return;
     b += m->shape->at[metric];
-    count(&b[0], us);
-    count(&b[1 + histogram_bucket(us)], 1);
+    counter_add(&b[0], us);
+    counter_add(&b[1 + histogram_bucket(us)], 1);
 }
 
 /* ------------------------------------------------------------------ reading */

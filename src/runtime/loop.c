@@ -4,6 +4,7 @@
  */
 #include "runtime/loop.h"
 
+#include "base/counter.h"
 #include "runtime/fiber.h"
 #include "runtime/file_ring.h"
 #include "runtime/sock.h"
@@ -255,21 +256,14 @@ release_closed(struct loop *l)
     }
 }
 
-static inline void
-add(_Atomic uint64_t *figure, uint64_t n)
-{
-    atomic_store_explicit(figure, atomic_load_explicit(figure, memory_order_relaxed) + n,
-                          memory_order_relaxed);
-}
-
 static void
 count_round(struct loop_figures *f, uint64_t took_us)
 {
-    add(&f->rounds, 1);
-    add(&f->busy_us, took_us);
+    counter_add(&f->rounds, 1);
+    counter_add(&f->busy_us, took_us);
     if (took_us <= LOOP_LONG_US)
         return;
-    add(&f->long_rounds, 1);
+    counter_add(&f->long_rounds, 1);
     if (took_us > atomic_load_explicit(&f->longest_us, memory_order_relaxed))
         atomic_store_explicit(&f->longest_us, took_us, memory_order_relaxed);
 }

@@ -3,6 +3,7 @@
 #include "store/blocks.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { PAGE = 4096 };
 
@@ -120,6 +121,18 @@ blocks_give(struct blocks *b, void *at, uint32_t units)
     CHECK(units <= b->used && unit + units <= b->fresh);
     b->used -= units;
     give_range(b, unit, unit + units);
+}
+
+void
+blocks_renew(struct blocks *b, void *at, uint32_t units)
+{
+    uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE), from = (uintptr_t) at;
+    uintptr_t begin = (from + page - 1) & ~(page - 1);
+    uintptr_t end = (from + (size_t) units * BLOCKS_UNIT) & ~(page - 1);
+
+    CHECK(blocks_unit_of(b, at) + units <= b->fresh);
+    if (begin < end)
+        CHECK(madvise((void *) begin, end - begin, MADV_DONTNEED) == 0);
 }
 
 /* ------------------------------------------------------------------ taking */

@@ -52,6 +52,9 @@ void *blocks_take(struct blocks *b, uint32_t units);
 void *blocks_take_some(struct blocks *b, uint32_t want, uint32_t least, uint32_t *got);
 /* A run, or a part of one. */
 void blocks_give(struct blocks *b, void *at, uint32_t units);
+/* New pages, of zeros, in place of those that lie wholly in the run: whoever was given the old ones
+ * (sock_give) keeps them as they are. */
+void blocks_renew(struct blocks *b, void *at, uint32_t units);
 
 static inline uint32_t
 blocks_units(size_t bytes)

@@ -7,10 +7,8 @@
  */
 #include "store/object.h"
 
-#include <sys/mman.h>
-
 /* Of a body whose length is known: at most so much before it is seen how it comes. */
-enum { FIRST_BYTES = 64 * 1024, PAGE = 4096 };
+enum { FIRST_BYTES = 64 * 1024 };
 
 static const uint32_t page_room[CONTENT_PAGES] = {16, 128, 1024, 8192, 65536};
 
@@ -215,18 +213,6 @@ content_at(const struct store *s, const struct content *c, uint64_t offset)
 
 /* ------------------------------------------------------------------ as a whole */
 
-/* New pages in place of those that are all its own: who still reads these keeps them. */
-static void
-renew_pages(const struct store *s, const struct fragment *f)
-{
-    uintptr_t at = (uintptr_t) blocks_at(&s->blocks, f->unit);
-    uintptr_t begin = (at + PAGE - 1) & ~(uintptr_t) (PAGE - 1);
-    uintptr_t end = (at + (size_t) units_of(f) * BLOCKS_UNIT) & ~(uintptr_t) (PAGE - 1);
-
-    if (begin < end)
-        CHECK(madvise((void *) begin, end - begin, MADV_DONTNEED) == 0);
-}
-
 void
 content_free(struct store *s, struct content *c)
 {
@@ -238,7 +224,7 @@ content_free(struct store *s, struct content *c)
         const struct fragment *f = fragment_at(s, c, i);
 
         if (given)
-            renew_pages(s, f);
+            blocks_renew(&s->blocks, blocks_at(&s->blocks, f->unit), units_of(f));
         blocks_give(&s->blocks, blocks_at(&s->blocks, f->unit), units_of(f));
     }
     for (unsigned page = 0; page < CONTENT_PAGES; page++)

@@ -54,6 +54,18 @@ fill(uint64_t count)
     }
 }
 
+/* Found no more, and nobody has it: with its pages given away, or as if they were not. */
+static void
+let_go(uint64_t number, bool given)
+{
+    struct store_object *o;
+
+    store_ask(s, testing_key(s, number), false, &o);
+    atomic_store(store_given(o), given);
+    store_remove(o);
+    store_leave(o);
+}
+
 static bool
 is_still(uint64_t number, size_t from, size_t n)
 {
@@ -81,16 +93,12 @@ is_still(uint64_t number, size_t from, size_t n)
 TEST(pages_that_were_not_given_change)
 {
     size_t from, n;
-    struct store_object *o;
 
     s = testing_store(4 * MIB);
     EXPECT(testing_put(s, 1, BYTES, NULL));
     n = give(1, &from);
     EXPECT(n >= BYTES / 2);
-    store_ask(s, testing_key(s, 1), false, &o);
-    atomic_store(store_given(o), false);
-    store_remove(o);
-    store_leave(o);
+    let_go(1, false);
     fill(40);
     EXPECT(!is_still(1, from, n));
     store_drop(s);
@@ -99,15 +107,12 @@ TEST(pages_that_were_not_given_change)
 TEST(given_pages_stay_when_the_object_is_removed)
 {
     size_t from, n;
-    struct store_object *o;
 
     s = testing_store(4 * MIB);
     EXPECT(testing_put(s, 1, BYTES, NULL));
     n = give(1, &from);
     EXPECT(n >= BYTES / 2);
-    store_ask(s, testing_key(s, 1), false, &o);
-    store_remove(o);
-    store_leave(o);
+    let_go(1, true);
     fill(40);
     EXPECT(is_still(1, from, n));
     store_drop(s);

@@ -8,9 +8,8 @@
  * Where zlib follows chains of earlier occurrences through memory, the last two of each hash lie
  * side by side here, in one word, and only they are tried (three: 1 % shorter, 40 % slower).  A
  * match is put off when the next byte begins a longer one, as zlib does from its level 4 on.  Most
- * of the time is lost where the processor guesses a branch wrongly: hence few, and none that
- * depends on a match's length.  Input is gathered into blocks of up to 64 KiB, each with codes of
- * its own.
+ * of the time is lost where the processor guesses a branch wrongly: hence few.  Input is gathered
+ * into blocks of up to 64 KiB, each with codes of its own.
  *
  * A block is made in one go, so what that takes (the table, tokens) is the thread's, not the
  * message's: it stays in the cache, however many messages are under way.  Only one that has a

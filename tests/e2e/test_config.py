@@ -338,6 +338,14 @@ def test_explain_a_route(write):
     assert "/users" in said  # what the rewrite makes of it
 
 
+def test_explain_the_time_outs_that_hold(write):
+    text = ("listeners: [':1']\nroutes: [{use: [{timeouts: {response: 10s}}], to: 'http://127.0.0.1:1'},"
+            " {path: /b, to: 'http://127.0.0.1:1'}]\n")
+    assert "connect 5000 ms, response 10000 ms, send 60000 ms" in explain(write(text), "GET", "http://h/")
+    text = text.replace("timeouts: {response: 10s}", "hide_origin: {}")
+    assert "connect 5000 ms, response 60000 ms, send 60000 ms" in explain(write(text), "GET", "http://h/")
+
+
 def test_explain_why_not(write):
     said = explain(write(GOOD), "GET", "http://www.example.com/api/users")
     assert "api" in said and "header" in said and "other" in said, said

@@ -3,7 +3,7 @@
  * basics.tsx - the small things that every page is made of.
  */
 import type { ComponentChildren } from 'preact';
-import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { may, Problem, type Right, session } from '../api';
 import { Store, useStore } from '../store';
 import type { Resource } from '../resource';
@@ -191,7 +191,8 @@ export function Dialog(props: { title: string; onClose: () => void; children: Co
     const box = useRef<HTMLDialogElement>(null);
     const id = useId();
 
-    useEffect(() => {
+    /* With the page: what is tidied up after a frame finds the dialog gone, and the focus with it. */
+    useLayoutEffect(() => {
         const before = document.activeElement as HTMLElement | null;
         const element = box.current!;
 

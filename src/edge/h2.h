@@ -77,10 +77,14 @@ struct h2_body {
     struct fields     trailers;
 };
 
+#define H2_COPY_BYTES 4096u /* up to here a copy is cheaper than one more piece */
+
 /* What is on its way to the client.  Belongs to the fiber, but for what the writer takes. */
 struct h2_out {
     struct slice         chunk;    /* bytes that nghttp2 may send */
     const struct fields *trailers; /* follow the last chunk; NULL: none */
+    bool                 large;    /* the chunk was, when it came: when it has gone, the batch
+                                    * leaves, so that the next one is here before others' turn */
     bool                 last;     /* nothing follows the chunk but trailers */
     bool                 deferred; /* nghttp2 waits to hear of the next chunk */
     bool                 ended;    /* the end of the body has gone to nghttp2 */

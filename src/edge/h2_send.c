@@ -243,6 +243,7 @@ h2_send_chunk(struct h2_stream *s, struct slice chunk, bool last)
     enum err e;
 
     s->out.chunk = chunk;
+    s->out.large = chunk.n > H2_COPY_BYTES;
     s->out.last = last;
     e = offer(s);
     return e == OK ? wait_until_taken(s) : e;

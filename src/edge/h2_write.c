@@ -16,7 +16,6 @@
 enum {
     PIECES = 64,
     FRAME_HEAD_BYTES = 9,
-    COPY_BYTES = 4096,             /* up to here a copy is cheaper than one more piece */
     FRAME_ROOM = 20 * 1024,        /* no frame of ours but DATA is larger */
     BATCH_BYTES = 256 * 1024,      /* so long the most urgent stream may have to wait */
 };
@@ -119,12 +118,11 @@ h2_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head
         return NGHTTP2_ERR_WOULDBLOCK;
     put(b, head, FRAME_HEAD_BYTES);
     s->out.chunk = slice_from(s->out.chunk, n);
-    if (n > COPY_BYTES) {
+    if (n > H2_COPY_BYTES)
         put_lent(b, s, bytes);
-        b->full = s->out.chunk.n == 0 && !s->out.last;
-    } else if (n > 0) {
+    else if (n > 0)
         put(b, bytes.at, n);
-    }
+    b->full = s->out.large && s->out.chunk.n == 0 && !s->out.last;
     s->out.moved_us = loop_now_us();
     h2_rate_credit(&h->control, &h2_options_of(h)->control_frames, 2);
     if (s->out.chunk.n == 0 && s->out.lent == 0)

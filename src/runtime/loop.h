@@ -16,10 +16,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Heads of requests; heads of responses with the start of their bodies; bodies. */
+/* Heads of requests; a head and 64 KiB of its body behind it; bodies. */
 enum { BUFFER_SMALL, BUFFER_MEDIUM, BUFFER_LARGE, BUFFER_SIZES };
 #define BUFFER_SMALL_BYTES (16u * 1024u)
-#define BUFFER_MEDIUM_BYTES (64u * 1024u)
+#define BUFFER_MEDIUM_BYTES (68u * 1024u)
 #define BUFFER_LARGE_BYTES (256u * 1024u)
 
 /* Free buffers, the hottest first; what a burst left behind goes back to malloc. */

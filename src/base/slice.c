@@ -109,11 +109,18 @@ slice_next_element(struct slice *rest, struct slice *element)
 bool
 slice_to_u64(struct slice s, uint64_t max, uint64_t *value)
 {
+    enum { SAFE_DIGITS = 19 }; /* so many always fit */
     uint64_t v = 0;
+    size_t i = 0;
 
     if (s.n == 0)
         return false;
-    for (size_t i = 0; i < s.n; i++) {
+    for (; i < s.n && i < SAFE_DIGITS; i++) {
+        if (!ascii_is_digit(s.at[i]))
+            return false;
+        v = v * 10 + (uint64_t) (s.at[i] - '0');
+    }
+    for (; i < s.n; i++) {
         if (!ascii_is_digit(s.at[i]) || __builtin_mul_overflow(v, 10u, &v) ||
             __builtin_add_overflow(v, (uint64_t) (s.at[i] - '0'), &v))
             return false;

@@ -87,14 +87,12 @@ text_printf(struct text *t, const char *format, ...)
 size_t
 text_format_u64(char *out, uint64_t value)
 {
-    char digits[20];
-    size_t n = 0;
+    size_t n = 1;
 
-    do {
-        digits[sizeof(digits) - ++n] = (char) ('0' + value % 10);
-        value /= 10;
-    } while (value);
-    memcpy(out, digits + sizeof(digits) - n, n);
+    for (uint64_t rest = value; rest >= 10; rest /= 10)
+        n++;
+    for (size_t i = n; i-- > 0; value /= 10)
+        out[i] = (char) ('0' + value % 10);
     return n;
 }
 

@@ -139,17 +139,16 @@ forwarded_element(struct serving *s)
     if (!room)
         return (struct slice){NULL, 0};
     text_fixed(&t, room, 96 + x->request.authority.n);
-    text_literal(&t, "for=");
-    text_put(&t, v6 ? SLICE("\"[") : SLICE(""));
+    text_put(&t, v6 ? SLICE("for=\"[") : SLICE("for="));
     text_put(&t, un ? SLICE("unknown") : peer);
-    text_put(&t, v6 ? SLICE("]\"") : SLICE(""));
+    if (v6)
+        text_literal(&t, "]\"");
     if (x->request.authority.n) {
         text_literal(&t, ";host=\"");
         text_put(&t, x->request.authority);
         text_literal(&t, "\"");
     }
-    text_literal(&t, ";proto=");
-    text_put(&t, s->facts.secure ? SLICE("https") : SLICE("http"));
+    text_put(&t, s->facts.secure ? SLICE(";proto=https") : SLICE(";proto=http"));
     return text_slice(&t);
 }
 

@@ -35,13 +35,14 @@ send_date(struct edge *e)
 static void
 put_status(struct text *out, unsigned status, struct slice reason)
 {
-    char digits[4] = {(char) ('0' + status / 100), (char) ('0' + status / 10 % 10),
-                      (char) ('0' + status % 10), ' '};
+    char start[] = "HTTP/1.1 000 ";
 
+    start[9] = (char) ('0' + status / 100);
+    start[10] = (char) ('0' + status / 10 % 10);
+    start[11] = (char) ('0' + status % 10);
     if (reason.n == 0)
         reason = status_phrase(status);
-    text_literal(out, "HTTP/1.1 ");
-    text_put(out, slice_of(digits, sizeof(digits)));
+    text_put(out, slice_of(start, sizeof(start) - 1));
     text_put(out, reason);
     text_literal(out, "\r\n");
 }

@@ -35,14 +35,17 @@ is_ipv6(struct slice s)
 static bool
 is_reg_name(struct slice s)
 {
-    char before = '.';
+    bool dot = true, empty = false;
 
     for (size_t i = 0; i < s.n; i++) {
-        if (!char_is(s.at[i], CHAR_HOST) || (s.at[i] == '.' && before == '.'))
+        bool is_dot = s.at[i] == '.';
+
+        if (!char_is(s.at[i], CHAR_HOST))
             return false;
-        before = s.at[i];
+        empty |= dot & is_dot;
+        dot = is_dot;
     }
-    return s.n > 0;
+    return s.n > 0 && !empty;
 }
 
 static bool

@@ -36,6 +36,9 @@ put(char *out, struct slice s)
     } else if (s.n >= 8 && s.n < 16) {
         memcpy(out, s.at, 8);
         memcpy(out + s.n - 8, s.at + s.n - 8, 8);
+    } else if (s.n >= 4 && s.n < 8) {
+        memcpy(out, s.at, 4);
+        memcpy(out + s.n - 4, s.at + s.n - 4, 4);
     } else if (s.n) {
         memcpy(out, s.at, s.n);
     }

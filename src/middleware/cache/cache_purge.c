@@ -208,7 +208,7 @@ cache_purge_after(struct visit *v)
 {
     struct purging p = {v, true};
     const struct response *r = &v->x->response;
-    const struct field *content = fields_find(&r->fields, SLICE("Content-Location"));
+    const struct field *content = fields_get(&r->fields, FIELD_CONTENT_LOCATION);
 
     if (!cache_invalidates(v->x->request.method, r->status))
         return;

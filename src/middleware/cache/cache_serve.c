@@ -184,13 +184,13 @@ cache_serve_status(struct visit *v)
     exchange_note(x, NULL, "cache", "%.*s", SLICE_ARG(text_slice(&t)));
     if (!v->c->tell || t.full)
         return;
-    f = fields_find(&x->response.fields, SLICE("Cache-Status"));
+    f = fields_get(&x->response.fields, FIELD_CACHE_STATUS);
     /* The caches before us were nearer to the origin: they come first (RFC 9211 2). */
     text = f ? arena_printf(&x->arena, "%.*s, %.*s", SLICE_ARG(f->value),
                             SLICE_ARG(text_slice(&t)))
              : arena_copy(&x->arena, text_slice(&t));
     if (slice_is_present(text))
-        fields_set_named(&x->response.fields, SLICE("Cache-Status"), text);
+        fields_set(&x->response.fields, FIELD_CACHE_STATUS, text);
 }
 
 static void

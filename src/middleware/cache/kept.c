@@ -119,11 +119,15 @@ kept_write(struct kept *k, const struct fields *fields, const struct cache_contr
     k->fields_n = 0;
     text_put(out, slice_of((const char *) k, sizeof(*k)));
     text_put(out, text);
-    for (uint32_t i = 0; fields && i < fields->n; i++)
-        if (cache_keeps_field(said, &fields->at[i])) {
-            put_field(out, &fields->at[i]);
-            k->fields_n++;
-        }
+    for (uint32_t i = 0; fields && i < fields->n; i++) {
+        const struct field *f = &fields->at[i];
+
+        /* The length is the store's to say. */
+        if (f->id == FIELD_CONTENT_LENGTH || !cache_keeps_field(said, f))
+            continue;
+        put_field(out, f);
+        k->fields_n++;
+    }
     if (!out->full)
         memcpy(out->at + at, k, sizeof(*k));
     return !out->full;

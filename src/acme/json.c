@@ -2,31 +2,11 @@
 /* acme/json.c - reading by Jansson. */
 #include "acme/json.h"
 
+#include "base/json.h"
+
 #include <jansson.h>
 
 enum { DEPTH_MAX = 32 };
-
-/* The library calls itself for each level, and a fiber's stack is small. */
-static bool
-is_shallow(struct slice text)
-{
-    bool quoted = false;
-    int depth = 0;
-
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.at[i];
-
-        if (quoted && c == '\\')
-            i++;
-        else if (c == '"')
-            quoted = !quoted;
-        else if (!quoted && (c == '[' || c == '{') && ++depth > DEPTH_MAX)
-            return false;
-        else if (!quoted && (c == ']' || c == '}'))
-            depth--;
-    }
-    return true;
-}
 
 static const json_t *
 value_of(const struct acme_json *j)
@@ -37,7 +17,7 @@ value_of(const struct acme_json *j)
 struct acme_json *
 acme_json_read(struct slice text)
 {
-    if (!is_shallow(text))
+    if (json_levels(text) > DEPTH_MAX)
         return NULL;
     return (struct acme_json *) (void *) json_loadb(text.at, text.n, JSON_REJECT_DUPLICATES, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* control/answer.c - what operations read of a request, and how they answer. */
+#include "base/json.h"
 #include "control/api.h"
 #include "http/condition.h"
 #include "http/uri.h"
@@ -38,35 +39,13 @@ api_number(struct api_call *c, const char *name, uint64_t preset, uint64_t max, 
     return false;
 }
 
-/* The parser calls itself for each level, on the small stack of a fiber. */
-static bool
-is_too_deep(struct slice json)
-{
-    bool inside = false; /* of a string */
-    int level = 0;
-
-    for (size_t i = 0; i < json.n; i++) {
-        char c = json.at[i];
-
-        if (inside && c == '\\')
-            i++;
-        else if (c == '"')
-            inside = !inside;
-        else if (!inside && (c == '[' || c == '{') && ++level > JSON_LEVELS_MAX)
-            return true;
-        else if (!inside && (c == ']' || c == '}'))
-            level--;
-    }
-    return false;
-}
-
 json_t *
 api_json(struct api_call *c)
 {
     json_error_t error;
     json_t *value;
 
-    if (c->body.n > JSON_MAX || is_too_deep(c->body)) {
+    if (c->body.n > JSON_MAX || json_levels(c->body) > JSON_LEVELS_MAX) {
         api_problem(c, 400, "bad_json", "the request body has more than %d bytes or %d levels",
                     JSON_MAX, JSON_LEVELS_MAX);
         return NULL;

@@ -3,6 +3,7 @@
 #include "control/otlp_export.h"
 
 #include "base/check.h"
+#include "base/json.h"
 #include "exchange/otlp.h"
 #include "http/date.h"
 #include "observe/log.h"
@@ -11,12 +12,14 @@
 #include "runtime/loop.h"
 #include "upstream/fetch.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 
 enum {
     BATCH_MAX = 256,
     BATCH_BYTES_MAX = 16 * 1024 * 1024,
     ANSWER_MAX = 64 * 1024,
+    ANSWER_LEVELS_MAX = 16,
     BACKOFF_US = 1000000,
     BACKOFF_MAX_US = 60000000,
     RETRY_AFTER_MAX_S = 600,
@@ -36,7 +39,8 @@ static struct {
     struct fiber     *waiter; /* for its end */
     struct collector *now, *next; /* next: `now` from the next round on */
     bool              ending, asleep;
-    bool              failing; /* said so in the log */
+    bool              failing;   /* said so in the log */
+    bool              complains; /* likewise: about spans of requests that it took */
     struct trace    **queue;
     size_t            n;
     uint64_t          backoff_us; /* 0: the last request was taken */
@@ -180,6 +184,41 @@ tell(enum verdict verdict, enum err e, const struct fetch_answer *a)
     exporter.failing = verdict != TAKEN;
 }
 
+/* A 64-bit number is a text in JSON, at least as protobuf writes it. */
+static uint64_t
+number_of(const json_t *value)
+{
+    uint64_t n = 0;
+
+    if (json_is_string(value))
+        (void) slice_to_u64(slice_str(json_string_value(value)), INT64_MAX, &n);
+    else if (json_is_integer(value) && json_integer_value(value) > 0)
+        n = (uint64_t) json_integer_value(value);
+    return n;
+}
+
+/* A request that was taken: its spans were not all to the collector's liking, perhaps.  They are
+ * not sent again (https://opentelemetry.io/docs/specs/otlp/#partial-success-1). */
+static void
+hear_complaints(const struct fetch_answer *a)
+{
+    json_t *answer = json_levels(a->body) > ANSWER_LEVELS_MAX
+                         ? NULL
+                         : json_loadb(a->body.n ? a->body.at : "", a->body.n, 0, NULL);
+    const json_t *partial = json_object_get(answer, "partialSuccess");
+    const char *why = json_string_value(json_object_get(partial, "errorMessage"));
+    uint64_t rejected = number_of(json_object_get(partial, "rejectedSpans"));
+    bool complains = rejected || (why && *why);
+
+    exporter.counts.rejected_spans += rejected;
+    if (complains && !exporter.complains)
+        log_warning("tracing: %.*s complains: %llu spans were not taken%s%.200s",
+                    SLICE_ARG(exporter.now->config.url), (unsigned long long) rejected,
+                    why && *why ? ": " : "", why ? why : "");
+    exporter.complains = complains;
+    json_decref(answer);
+}
+
 static enum verdict
 post(struct slice body, uint64_t timeout_us)
 {
@@ -201,6 +240,8 @@ post(struct slice body, uint64_t timeout_us)
         tell(verdict, e, &a);
         exporter.counts.failures += verdict != TAKEN;
     }
+    if (verdict == TAKEN)
+        hear_complaints(&a);
     fetch_answer_free(&a);
     return verdict;
 }
@@ -341,6 +382,9 @@ expose(struct exposition *e)
          exporter.counts.dropped},
         {"maitred_traces_failures_total", "Requests that the collector did not take.",
          exporter.counts.failures},
+        {"maitred_traces_rejected_spans_total",
+         "Spans of requests that the collector took, which it rejected all the same.",
+         exporter.counts.rejected_spans},
     };
 
     for (size_t i = 0; i < countof(all); i++) {

@@ -23,7 +23,8 @@ void otlp_stop(void);
 /* Of traces, since the process began. */
 struct otlp_counts {
     uint64_t sent, dropped;
-    uint64_t failures; /* requests that the collector did not take */
+    uint64_t failures;       /* requests that the collector did not take */
+    uint64_t rejected_spans; /* of requests that it took */
 };
 struct otlp_counts otlp_counts(void);
 

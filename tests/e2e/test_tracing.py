@@ -33,14 +33,14 @@ class Collector(Origin):
     def serve(self, conn):
         request = conn.read_request(body=False)
         body = b"".join(conn.pieces(request))
-        status, fields = self.answers.pop(0) if self.answers else (200, [])
+        status, fields, *text = self.answers.pop(0) if self.answers else (200, [])
         self.at.append(time.monotonic())
         assert request.method == "POST" and request.target == "/v1/traces"
         assert request.get("content-type") == "application/json"
         if status == 200:
             with self.lock:
                 self.spans += spans_of(json.loads(body))
-        conn.respond(status, [("Content-Type", "application/json"), *fields], b"{}")
+        conn.respond(status, [("Content-Type", "application/json"), *fields], text[0] if text else b"{}")
 
     @property
     def url(self):
@@ -423,6 +423,22 @@ def test_what_is_refused_is_not_sent_again(stage, collector):
     get(proxy.address, "/second")
     collector.wait(**{"url.path": "/second"})
     assert not [s for s in collector.spans if s["attributes"].get("url.path") == "/first"]
+
+
+def test_what_the_collector_complains_of_is_told(stage, collector):
+    collector.answers = [(200, [], answer) for answer in (
+        b'{"partialSuccess": {"rejectedSpans": "3", "errorMessage": "too\\nold"}}', b'{"partialSuccess": {"rejectedSpans": 2}}',
+        b'{"partialSuccess": {}}', b"[" * 30000, b'{"partialSuccess": 7}', b'{"partialSuccess": {"errorMessage": "old protocol"}}')]
+    proxy = stage.proxy(stage.origin(), admin=ADMIN, tracing=tracing(collector))
+    for i in range(7):
+        get(proxy.address, f"/{i}")
+        collector.wait(**{"url.path": f"/{i}"})
+    assert len([s for s in collector.spans if s["kind"] == 2]) == 7  # nothing comes twice
+    assert proxy.stderr.count("complains") == 2
+    assert re.search(r"/v1/traces complains: 3 spans were not taken: too\S*old\n", proxy.stderr), proxy.stderr
+    assert "complains: 0 spans were not taken: old protocol" in proxy.stderr
+    figures = get(f"unix:{proxy.dir}/admin.sock", "/metrics").body.decode()
+    assert re.search(r"^maitred_traces_rejected_spans_total 5$", figures, re.M), figures
 
 
 def test_the_last_ones_are_sent_at_the_end(stage, collector):

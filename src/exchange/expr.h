@@ -105,9 +105,11 @@ struct slice regex_replace(const struct regex *r, struct slice subject, struct s
 struct slice regex_source(const struct regex *r);
 
 /* For option tables: field types in brackets; NULL when absent. */
-extern const struct option_kind option_expr;     /* [struct expr *], EXPR_BOOL */
-extern const struct option_kind option_value;    /* [struct expr *], EXPR_STRING:
-                                                  * keys of limits, hashes */
+extern const struct option_kind option_expr; /* [struct expr *], EXPR_BOOL */
+/* As above, asked before there is a response: one that looks at it is an error. */
+extern const struct option_kind option_request_expr;
+extern const struct option_kind option_value;    /* [struct expr *], EXPR_STRING: keys of limits,
+                                                  * hashes; of the request likewise */
 extern const struct option_kind option_template; /* [struct template *] */
 extern const struct option_kind option_regex;    /* [struct regex *] */
 /* [struct option_list of struct template_pair, with OPTION_MAP] name: template */

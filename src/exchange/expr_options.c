@@ -35,9 +35,12 @@ release_expr(void *e)
     expr_release(e);
 }
 
+/* When it is asked. */
+enum phase { BEFORE_RESPONSE, AT_ANY_TIME };
+
 static bool
 parse_typed(struct config_bind *b, const struct option *o, const struct config_node *node,
-            enum expr_type want, void *out)
+            enum expr_type want, enum phase phase, void *out)
 {
     struct expr **place = out;
     struct expr_error error;
@@ -50,6 +53,9 @@ parse_typed(struct config_bind *b, const struct option *o, const struct config_n
         return report(b, node, &error);
     if (expr_needs_release(e) && !config_bind_cleanup(b, release_expr, e))
         return no_memory(b, node);
+    if (phase == BEFORE_RESPONSE && expr_needs_response(e))
+        return option_error(b, node, "look at the request only",
+                            "`%s` is asked before there is a response to look at", o->name);
     *place = e;
     return true;
 }
@@ -57,14 +63,21 @@ parse_typed(struct config_bind *b, const struct option *o, const struct config_n
 static bool
 parse_expr(struct config_bind *b, const struct option *o, const struct config_node *node, void *out)
 {
-    return parse_typed(b, o, node, EXPR_BOOL, out);
+    return parse_typed(b, o, node, EXPR_BOOL, AT_ANY_TIME, out);
+}
+
+static bool
+parse_request_expr(struct config_bind *b, const struct option *o, const struct config_node *node,
+                   void *out)
+{
+    return parse_typed(b, o, node, EXPR_BOOL, BEFORE_RESPONSE, out);
 }
 
 static bool
 parse_value(struct config_bind *b, const struct option *o, const struct config_node *node,
             void *out)
 {
-    return parse_typed(b, o, node, EXPR_STRING, out);
+    return parse_typed(b, o, node, EXPR_STRING, BEFORE_RESPONSE, out);
 }
 
 const struct option_kind option_expr = {
@@ -72,6 +85,16 @@ const struct option_kind option_expr = {
     .syntax = "a condition, such as `method in [GET, HEAD] && path starts '/api/'`",
     .size = sizeof(struct expr *),
     .parse = parse_expr,
+    .schema = string_schema,
+};
+
+const struct option_kind option_request_expr = {
+    .name = "condition on the request",
+    .syntax =
+        "a condition, such as `method in [GET, HEAD] && path starts '/api/'`; it does not look at "
+        "the response",
+    .size = sizeof(struct expr *),
+    .parse = parse_request_expr,
     .schema = string_schema,
 };
 

@@ -235,9 +235,6 @@ route_compile(struct arena *arena, struct route *r, struct route_fault *f)
     r->compiled = c;
     if (!c)
         return no_memory(f, r);
-    if (r->when && expr_needs_response(r->when))
-        return fault(f, &r->when, NULL,
-                     "a route is chosen before there is a response to ask about");
     if (!compile_hosts(arena, r, c, f) || !compile_paths(arena, r, c, f) ||
         !compile_methods(r, c, f) || !compile_all_pairs(arena, r, c, f))
         return false;

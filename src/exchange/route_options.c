@@ -109,20 +109,6 @@ static const struct option_kind option_to = {
 /* ------------------------------------------------------------------ the route */
 
 static bool
-check_split(struct config_bind *b, const struct route *r)
-{
-    if (!r->split_by)
-        return true;
-    if (expr_needs_response(r->split_by))
-        return config_bind_error(b, &r->split_by, NULL,
-                                 "requests are split before there is a response to ask about");
-    if (r->to.n < 2)
-        config_bind_warning(b, &r->split_by, "say `to: {app: 95, canary: 5}`, or leave it out",
-                            "`split_by` without anything to split");
-    return true;
-}
-
-static bool
 check_route(struct config_bind *b, void *object)
 {
     struct route *r = object;
@@ -134,7 +120,10 @@ check_route(struct config_bind *b, void *object)
         return config_bind_error(b, r, NULL, "out of memory");
     if (!good)
         return config_bind_error(b, fault.field, fault.hint, "%s", fault.text);
-    return check_split(b, r);
+    if (r->split_by && r->to.n < 2)
+        config_bind_warning(b, &r->split_by, "say `to: {app: 95, canary: 5}`, or leave it out",
+                            "`split_by` without anything to split");
+    return true;
 }
 
 #define AT(member) offsetof(struct route, member)
@@ -163,7 +152,7 @@ static const struct option route_options[] = {
     {"scheme", &option_scheme, AT(scheme), .doc = "Only http, or only https."},
     {"listener", &option_string, AT(listener),
      .doc = "Only requests that came to the listener of this name."},
-    {"when", &option_expr, AT(when), .doc = "A condition over anything in the request."},
+    {"when", &option_request_expr, AT(when), .doc = "A condition over anything in the request."},
     {"use", &option_variants, AT(use), .variants = middleware_objects, .flags = OPTION_LIST,
      .doc = "The middleware that requests pass through, the outermost first."},
     {"to", &option_to, AT(to),

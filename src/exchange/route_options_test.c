@@ -292,7 +292,7 @@ TEST(mistakes_are_told_with_their_place)
         {"routes:\n  - when: metod == GET\n    to: app\n", "did you mean `method`?"},
         {"routes:\n  - when: method = GET\n    to: app\n", "site.yaml:2:18: error: this character"},
         {"routes:\n  - when: status == 200\n    to: app\n",
-         "site.yaml:2:11: error: a route is chosen before"},
+         "site.yaml:2:11: error: `when` is asked before there is a response"},
         {"routes:\n  - path_regex: 'a(b'\n    to: app\n", "site.yaml:2:21: error: bad regular"},
         {"routes:\n  - scheme: ftp\n    to: app\n", "a scheme is `http` or `https`"},
         {"routes:\n  - use: [lmit]\n    to: app\n", "did you mean `limit`?"},
@@ -313,7 +313,7 @@ TEST(mistakes_are_told_with_their_place)
         {"routes:\n  - to: {}\n", "site.yaml:2:9: error: a route is split between 1 and"},
         {"routes:\n  - to: [app, other]\n", "expected a destination, found a list"},
         {"routes:\n  - {to: {a: 1, b: 2}, split_by: status}\n",
-         "site.yaml:2:34: error: requests are split before"},
+         "site.yaml:2:34: error: `split_by` is asked before there is a response"},
         {"routes:\n  - use: {fetch: {from: nobody}}\n    to: app\n",
          "site.yaml:2:25: error: no such upstream"},
     };

@@ -56,9 +56,9 @@ static const char *const followed[] = {
 static const struct option tracing_options[] = {
     {"sample", &option_percent, AT(sample), .preset = "0%", .max = 1000000,
      .doc = "How many of the exchanges are traced, chosen by chance."},
-    {"when", &option_expr, AT(when),
+    {"when", &option_request_expr, AT(when),
      .doc = "Exchanges for which this expression is true are traced as well. It is asked when the "
-            "head of the request has come: there is no response yet."},
+            "head of the request has come."},
     {"follow", &option_choice, AT(follow), .preset = "trusted", .choices = followed,
      .doc = "Whose `traceparent` decides in place of chance, by its flag `sampled`: of "
             "`everybody`, of the listener's `trusted_proxies`, or of `nobody`. The id of the "

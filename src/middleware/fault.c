@@ -271,7 +271,7 @@ static const struct option fault_options[] = {
      .flags = OPTION_POINTER, .doc = "Ends requests with an error or a reset."},
     {"rate", &option_objects, offsetof(struct fault, rate), .object = &rate_object,
      .flags = OPTION_POINTER, .doc = "Slows answers down."},
-    {"when", &option_expr, offsetof(struct fault, when),
+    {"when", &option_request_expr, offsetof(struct fault, when),
      .doc = "Only when this expression is true."},
     {NULL},
 };
@@ -281,9 +281,6 @@ fault_check(struct config_bind *b, void *object)
 {
     const struct fault *f = object;
 
-    if (f->when && expr_needs_response(f->when))
-        return config_bind_error(b, &f->when, NULL,
-                                 "faults happen before there is a response to ask about");
     return f->delay || f->abort || f->rate ||
            config_bind_error(b, f, "say `delay`, `abort` or `rate`", "no fault is asked for");
 }

@@ -157,7 +157,7 @@ static const struct option redirect_options[] = {
      .choices = status_names,
      .doc = "301 and 308 are for ever, 302, 303 and 307 for now; 307 and 308 keep the method, 303 "
             "makes it GET."},
-    {"when", &option_expr, offsetof(struct redirect, when),
+    {"when", &option_request_expr, offsetof(struct redirect, when),
      .doc = "Only when this expression is true; other requests go on."},
     {NULL},
 };

@@ -138,6 +138,7 @@ TEST(mistakes_are_found_when_the_configuration_is_loaded)
     const struct middleware_ops *r = &middleware_redirect;
 
     EXPECT(is_refused(r, "redirect: {status: 301}", "to"));
+    EXPECT(is_refused(r, "redirect: {to: /x, when: status == 404}", "before there is a response"));
     EXPECT(is_refused(r, "redirect: {to: /, status: 200}", "301"));
     EXPECT(is_refused(r, "redirect: ''", "nowhere to go"));
     EXPECT(is_refused(r, "redirect: '//example.com/'", "two slashes"));

@@ -107,7 +107,7 @@ static const struct option respond_options[] = {
             "variables out."},
     {"fields", &option_template_pairs, offsetof(struct respond, fields), .flags = OPTION_MAP,
      .doc = "More fields by name; the value is a template. An empty one is not sent."},
-    {"when", &option_expr, offsetof(struct respond, when),
+    {"when", &option_request_expr, offsetof(struct respond, when),
      .doc = "Only when this expression is true; other requests go on."},
     {NULL},
 };

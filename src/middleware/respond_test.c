@@ -99,6 +99,7 @@ TEST(mistakes_are_found_when_the_configuration_is_loaded)
 
     EXPECT(is_refused(r, "respond: hello", "expected an integer"));
     EXPECT(is_refused(r, "respond: 101", "200"));
+    EXPECT(is_refused(r, "respond: {when: status == 404}", "before there is a response"));
     EXPECT(is_refused(r, "respond: 600", "599"));
     EXPECT(is_refused(r, "respond: {status: 204, text: hello}", "has no body"));
     EXPECT(is_refused(r, "respond: {status: 304, text: hello}", "has no body"));

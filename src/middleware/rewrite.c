@@ -338,7 +338,7 @@ static const struct option rewrite_options[] = {
     {"host", &option_template, offsetof(struct rewrite, host),
      .doc = "The Host that the server is asked for, a template. Routes and logs keep the "
             "client's."},
-    {"when", &option_expr, offsetof(struct rewrite, when),
+    {"when", &option_request_expr, offsetof(struct rewrite, when),
      .doc = "Only when this expression is true."},
     {NULL},
 };

@@ -213,6 +213,7 @@ TEST(mistakes_are_found_when_the_configuration_is_loaded)
     const struct middleware_ops *r = &middleware_rewrite;
 
     EXPECT(is_refused(r, "rewrite: {}", "this rewrites nothing"));
+    EXPECT(is_refused(r, "rewrite: {path: /x, when: bytes > 1}", "before there is a response"));
     EXPECT(is_refused(r, "rewrite: {path: /a, regex: b, to: c}", "only one of"));
     EXPECT(is_refused(r, "rewrite: {regex: '^/a'}", "`regex` needs `to`"));
     EXPECT(is_refused(r, "rewrite: {to: /a, path: /b}", "belongs to `regex`"));

@@ -5,7 +5,8 @@
  *
  * Each loop has a pipe, which is empty between two calls: what the peer does not take now is
  * dropped from it, and put in again when he does.  Heads, and what fills no whole page, are copied
- * into it, so that all of it leaves in order and together.
+ * into it, so that all of it leaves in order and together.  Where the machine does not have these
+ * system calls, or forbids them, everything is copied.
  */
 #include "runtime/sock.h"
 
@@ -23,7 +24,8 @@ enum {
 
 struct given {
     int    in, out, nowhere;
-    size_t page; /* bytes */
+    size_t page;    /* bytes */
+    bool   refused; /* sockets take nothing from pipes here */
 };
 
 static void
@@ -54,9 +56,11 @@ given_of(struct loop *l)
     int ends[2];
 
     if (!g || l->given)
-        return g;
-    *g = (struct given){-1, -1, open("/dev/null", O_WRONLY | O_CLOEXEC),
-                        (size_t) sysconf(_SC_PAGESIZE)};
+        return g && !g->refused ? g : NULL;
+    *g = (struct given){.in = -1,
+                        .out = -1,
+                        .nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC),
+                        .page = (size_t) sysconf(_SC_PAGESIZE)};
     if (g->nowhere < 0 || pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) {
         close_given(g);
         return NULL;
@@ -136,17 +140,25 @@ drop(struct loop *l, size_t bytes)
     while (bytes) {
         ssize_t n = splice(g->out, NULL, g->nowhere, NULL, bytes, SPLICE_F_NONBLOCK);
 
-        if (n <= 0) {
+        if (n <= 0 && !g->refused) {
             sock_give_exit(l);
             return;
         }
+        if (n <= 0)
+            return; /* it is not used again */
         bytes -= (size_t) n;
     }
 }
 
-/* Bytes that the wire took, IO_PENDING or -errno. */
+static bool
+is_refusal(int error)
+{
+    return error == EINVAL || error == ENOSYS || error == EPERM || error == EOPNOTSUPP;
+}
+
+/* Bytes that the wire took, 0: it takes none in this way; IO_PENDING or -errno. */
 static ssize_t
-hand_on(struct sock *s, const struct given *g, size_t bytes)
+hand_on(struct sock *s, struct given *g, size_t bytes)
 {
     size_t left = bytes;
 
@@ -159,15 +171,19 @@ hand_on(struct sock *s, const struct given *g, size_t bytes)
         }
         if (n < 0 && errno == EINTR)
             continue;
-        if (n == 0 || errno != EAGAIN)
-            return n == 0 ? -EIO : -errno;
-        s->flags &= (uint8_t) ~SOCK_WRITABLE;
-        return bytes > left ? (ssize_t) (bytes - left) : IO_PENDING;
+        if (n < 0 && errno == EAGAIN)
+            s->flags &= (uint8_t) ~SOCK_WRITABLE;
+        if (left < bytes)
+            return (ssize_t) (bytes - left); /* a fault comes again, at the start of the next */
+        if (n < 0 && errno == EAGAIN)
+            return IO_PENDING;
+        g->refused = n < 0 && is_refusal(errno);
+        return g->refused ? 0 : n == 0 ? -EIO : -errno;
     }
     return (ssize_t) bytes;
 }
 
-/* 0: the pipe took nothing. */
+/* 0: it does not go this way. */
 static ssize_t
 give_now(struct sock *s, struct loop *l, const struct iovec *iov, int n, int first)
 {

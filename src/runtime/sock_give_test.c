@@ -10,10 +10,16 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { PAGE = 4096, MUCH = 6 * 1024 * 1024, HEAD = 200 };
@@ -229,4 +235,68 @@ TEST(with_little_in_one_place_nothing_is_given)
     vectors[0].iov_len++;
     EXPECT(sock_can_give(&near, vectors, 1));
     close_pair();
+}
+
+/* ------------------------------------------------------------------ where it is forbidden */
+
+/* A system call that this thread may not make, and what it is told. */
+struct forbidden {
+    unsigned call;
+    int      error;
+};
+
+static void
+forbid(const struct forbidden *f)
+{
+    struct sock_filter steps[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, f->call, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned) f->error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {countof(steps), steps};
+
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+/* Twice over one loop: what was refused once is not tried again, and does no harm. */
+static void *
+give_forbidden(void *forbidden)
+{
+    char head[HEAD];
+    bool good = true;
+
+    forbid(forbidden);
+    open_pair(0);
+    memset(head, 'h', sizeof(head));
+    for (int i = 0; i < 2 && good; i++) {
+        done = false;
+        vectors_n = 0;
+        add(head, sizeof(head));
+        add(memory + 1, 200000);
+        first = 1;
+        start();
+        good = arrives(head, sizeof(head)) && arrives(memory + 1, 200000) && done && result == OK;
+    }
+    close_pair();
+    return good ? forbidden : NULL;
+}
+
+TEST(where_the_system_calls_are_forbidden_bytes_are_copied)
+{
+    static const struct forbidden all[] = {
+        {SYS_splice, EINVAL},   {SYS_splice, ENOSYS}, {SYS_splice, EPERM},
+        {SYS_vmsplice, ENOSYS}, {SYS_pipe2, EPERM},
+    };
+
+    for (size_t i = 0; i < countof(all); i++) {
+        struct forbidden f = all[i];
+        pthread_t thread;
+        void *good = NULL;
+
+        CHECK(pthread_create(&thread, NULL, give_forbidden, &f) == 0);
+        pthread_join(thread, &good);
+        EXPECT(good != NULL);
+    }
 }

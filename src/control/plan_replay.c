@@ -316,6 +316,25 @@ collect(void *arg, struct slice head)
         c->n++;
 }
 
+/* Those of the same count stay in the order in which they came. */
+static void
+most_frequent_first(struct plan *p)
+{
+    struct plan_difference *left = take(&p->differences), *d;
+
+    while ((d = left)) {
+        struct plan_difference **at = &p->differences;
+
+        left = d->next;
+        while (*at && (*at)->count >= d->count)
+            at = &(*at)->next;
+        d->next = *at;
+        *at = d;
+        if (!d->next)
+            p->last_difference = &d->next;
+    }
+}
+
 void
 plan_replay(struct plan *p, unsigned workers)
 {
@@ -329,4 +348,5 @@ plan_replay(struct plan *p, unsigned workers)
     recorded_each(collect, &c);
     for (size_t i = 0; i < c.n; i++)
         plan_replay_head(p, c.heads[i]);
+    most_frequent_first(p);
 }

@@ -214,6 +214,26 @@ TEST(requests_that_go_another_way)
     plan_end();
 }
 
+TEST(the_most_frequent_come_first)
+{
+    struct slice text;
+
+    plan_begin(TOP "routes:\n" SHOP REST, TOP "routes:\n  - {name: new, to: other}\n");
+    record("http://shop.example.com/");
+    record("http://example.com/a");
+    record("http://example.com/b");
+    text = plan_text();
+    EXPECT_STR(slice_from(text, slice_search(text, SLICE("\nOf "))),
+               "\nOf 3 recent requests 3 would be treated differently:\n"
+               "  2 x GET http://example.com/a\n"
+               "        before  route rest, to app\n"
+               "        after   route new, to other\n"
+               "  1 x GET http://shop.example.com/\n"
+               "        before  route shop, to app\n"
+               "        after   route new, to other\n");
+    plan_end();
+}
+
 TEST(requests_that_nobody_takes_any_more)
 {
     struct slice text;

@@ -234,6 +234,19 @@ make_ready(const struct config_document *d, struct configuration_result *r)
     return a;
 }
 
+/* Its logs are open too. */
+static struct app *
+make_open(const struct config_document *d, struct configuration_result *r)
+{
+    struct app *a = make_ready(d, r);
+
+    if (a && !control_host()->open(a, &r->report)) {
+        control_host()->drop(a);
+        return NULL;
+    }
+    return a;
+}
+
 struct app *
 configuration_prepare(const struct configuration_change *change, struct config_document **document,
                       struct configuration_result *result)
@@ -273,20 +286,50 @@ change_serve(struct app *a, struct configuration_result *r)
     return true;
 }
 
-bool
-change_serve_again(const struct config_document *d)
+/* The app is gone in any case; NULL: it is made first. */
+static bool
+serve_what_was(struct app *a, const struct config_document *d, char why[CHANGE_WHY])
 {
     struct configuration_result r;
-    struct app *a;
     bool good;
 
     result_init(&r);
-    a = make_ready(d, &r);
+    if (!a)
+        a = make_ready(d, &r);
     good = a && change_serve(a, &r);
-    if (!good)
-        log_error("admin: the configuration before cannot be served any more: %s", r.why);
+    if (!good) {
+        config_report_tell(&r.report);
+        log_error("admin: the configuration before cannot be served: %s", r.why);
+        snprintf(why, CHANGE_WHY, "%s", r.why);
+    }
     config_report_free(&r.report);
     return good;
+}
+
+bool
+change_serve_again(struct app *ready, const struct config_document *d, char why[CHANGE_WHY])
+{
+    return (ready && serve_what_was(ready, d, why)) || serve_what_was(NULL, d, why);
+}
+
+struct app *
+change_spare(struct configuration_result *r)
+{
+    struct configuration_result own;
+    struct app *a;
+
+    result_init(&own);
+    a = make_open(state.now, &own);
+    if (a) {
+        config_report_free(&own.report);
+        return a;
+    }
+    config_report_free(&r->report);
+    r->report = own.report;
+    change_fail(
+        r, CONFIGURATION_WRONG,
+        "what is served now could not be served again, so nothing can be tried in its place");
+    return NULL;
 }
 
 static void
@@ -323,22 +366,25 @@ change_keep(enum revision_cause cause, struct slice who, struct slice comment)
                          .origin = config_document_origin(state.files),
                          .hash = hash_of(state.now)};
     struct text patch, text;
+    int64_t number = 0;
 
     text_init(&patch, PATCH_MAX);
     text_init(&text, DOCUMENT_MAX);
     config_document_write(state.now, config_document_find(state.now, SLICE("")), CONFIG_YAML,
                           false, &text);
-    state.revision = 0;
     if (config_document_diff(state.files, state.now, false, &patch) && !patch.full && !text.full) {
         r.patch = text_slice(&patch);
         r.text = text_slice(&text);
-        state.revision = revisions_add(&r);
+        number = revisions_add(&r);
     }
     text_free(&patch);
     text_free(&text);
-    if (state.revision && control_admin())
+    if (!number)
+        return 0;
+    state.revision = number;
+    if (control_admin())
         revisions_trim(configuration_source(), (size_t) control_admin()->keep);
-    return state.revision;
+    return number;
 }
 
 /* ------------------------------------------------------------------ changing */
@@ -349,21 +395,29 @@ change_for_good(const struct configuration_change *c, struct documents *d, struc
                 struct configuration_result *r)
 {
     int64_t before = state.revision;
+    char why[CHANGE_WHY];
     bool same;
 
     if (!change_serve(a, r))
         return;
+    trial_forget();
     same = hash_of(d->now) == hash_of(state.now) &&
            config_document_origin(d->files) == config_document_origin(state.files);
     change_swap(d);
     r->revision = same && before ? before : change_keep(c->cause, c->who, c->comment);
+    state.revision = r->revision;
     if (!r->revision && c->source != CONFIGURATION_RELOAD) {
-        change_swap(d);
-        state.revision = before;
-        change_fail(r, CONFIGURATION_UNKEPT, "it cannot be kept, so nothing was changed: %.*s",
-                    SLICE_ARG(revisions_fault()));
-        (void) change_serve_again(state.now);
-        return;
+        if (change_serve_again(NULL, d->now, why)) {
+            change_swap(d);
+            state.revision = before;
+            change_fail(r, CONFIGURATION_UNKEPT, "it cannot be kept, so nothing was changed: %.*s",
+                        SLICE_ARG(revisions_fault()));
+            return;
+        }
+        change_fail(r, CONFIGURATION_UNKEPT,
+                    "it is served until the process ends, but cannot be kept: %.*s; and what was "
+                    "before cannot be served again: %s",
+                    SLICE_ARG(revisions_fault()), why);
     }
     events_changed("configuration", c->who);
 }
@@ -428,19 +482,6 @@ configuration_reload(struct slice who, struct config_report *report)
 }
 
 /* ------------------------------------------------------------------ the beginning */
-
-/* Ready to be served at a start: its logs are open too. */
-static struct app *
-make_open(const struct config_document *d, struct configuration_result *r)
-{
-    struct app *a = make_ready(d, r);
-
-    if (a && !control_host()->open(a, &r->report)) {
-        control_host()->drop(a);
-        return NULL;
-    }
-    return a;
-}
 
 /* The last revision as a whole, when its changes do not fit the files any more. */
 static struct app *
@@ -534,6 +575,7 @@ configuration_retire(void)
 {
     (void) configuration_abort(SLICE("the end of the process"));
     configuration_lock(); /* a change that is under way comes to its end */
+    trial_forget();
     state.retired = true;
     configuration_unlock();
 }
@@ -541,6 +583,7 @@ configuration_retire(void)
 void
 configuration_forget(void)
 {
+    trial_forget();
     configuration_stop();
     state.since_s = 0;
     state.revision = 0;

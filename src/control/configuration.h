@@ -85,7 +85,13 @@ int64_t configuration_since_s(void);
 
 /* ------------------------------------------------------------------ trials */
 
-enum trial_state { TRIAL_NONE, TRIAL_RUNNING, TRIAL_KEPT, TRIAL_REVERTED };
+enum trial_state {
+    TRIAL_NONE,
+    TRIAL_RUNNING,
+    TRIAL_KEPT,
+    TRIAL_REVERTED,
+    TRIAL_FAILED, /* it was to be taken back, and could not be: it is served still */
+};
 
 struct trial {
     enum trial_state   state;
@@ -99,9 +105,16 @@ struct trial {
 
 /* Of the one that runs, or the last. */
 const struct trial *configuration_trial(void);
-/* False: none runs. */
-bool configuration_confirm(void);
-bool configuration_abort(struct slice who);
+enum trial_answer {
+    TRIAL_DONE,
+    TRIAL_NOT_THERE, /* none runs */
+    TRIAL_UNDONE,    /* confirmed, it could not be kept, and goes on; aborted, it has failed: the
+                      * trial's `why` */
+};
+enum trial_answer configuration_confirm(void);
+enum trial_answer configuration_abort(struct slice who);
+/* What was before a trial is to be served again and cannot be; absent: no such trouble. */
+struct slice configuration_fault(void);
 
 /* ------------------------------------------------------------------ room.c's */
 

@@ -39,7 +39,8 @@ answer_failure(struct api_call *c, const struct configuration_result *r)
 static json_t *
 trial_json(void)
 {
-    static const char *const states[] = {"none", "running", "kept", "reverted"};
+    static const char *const states[] = {"none", "running", "kept", "reverted",
+                                         "failed"};
     static const char *const verdicts[] = {"too_early", "holds", "broken"};
     const struct trial *t = configuration_trial();
 
@@ -374,21 +375,27 @@ trial_get(struct api_call *c)
 }
 
 static void
+answer_trial(struct api_call *c, enum trial_answer a, unsigned trouble)
+{
+    if (a == TRIAL_DONE)
+        api_answer_json(c, 200, trial_json());
+    else if (a == TRIAL_NOT_THERE)
+        api_problem(c, 409, "conflict", "nothing is on trial (any more)");
+    else
+        api_problem(c, trouble, trouble == 503 ? "state" : "failed", "%s",
+                    configuration_trial()->why);
+}
+
+static void
 trial_confirm(struct api_call *c)
 {
-    if (configuration_confirm())
-        api_answer_json(c, 200, trial_json());
-    else
-        api_problem(c, 409, "conflict", "nothing is on trial (any more)");
+    answer_trial(c, configuration_confirm(), 503);
 }
 
 static void
 trial_abort(struct api_call *c)
 {
-    if (configuration_abort(c->who.name))
-        api_answer_json(c, 200, trial_json());
-    else
-        api_problem(c, 409, "conflict", "nothing is on trial (any more)");
+    answer_trial(c, configuration_abort(c->who.name), 500);
 }
 
 /* ------------------------------------------------------------------ the tables */
@@ -454,10 +461,11 @@ const struct api_schema schemas_configuration[] = {
              "\"warnings\"],\"properties\":{\"changes\":{\"type\":\"array\",\"items\":{\"type\":"
              "\"object\"}},\"replayed\":{\"type\":\"integer\"},\"different\":{\"type\":\"array\"},"
              "\"warnings\":{\"type\":\"array\"}}}"},
-    {"Trial", "{\"type\":\"object\",\"required\":[\"state\",\"until\",\"guard\",\"verdict\","
-              "\"why\"],\"properties\":{\"state\":{\"enum\":[\"running\",\"kept\",\"reverted\"]},"
-              "\"until\":{\"type\":\"integer\"},\"guard\":{\"type\":\"string\"},\"verdict\":{"
-              "\"enum\":[\"too_early\",\"holds\",\"broken\"]},\"why\":{\"type\":\"string\"},"
-              "\"who\":{\"type\":\"string\"},\"revision\":{\"type\":[\"integer\",\"null\"]}}}"},
+    {"Trial",
+     "{\"type\":\"object\",\"required\":[\"state\",\"until\",\"guard\",\"verdict\","
+     "\"why\"],\"properties\":{\"state\":{\"enum\":[\"running\",\"kept\",\"reverted\",\"failed\"]},"
+     "\"until\":{\"type\":\"integer\"},\"guard\":{\"type\":\"string\"},\"verdict\":{"
+     "\"enum\":[\"too_early\",\"holds\",\"broken\"]},\"why\":{\"type\":\"string\"},"
+     "\"who\":{\"type\":\"string\"},\"revision\":{\"type\":[\"integer\",\"null\"]}}}"},
     {0},
 };

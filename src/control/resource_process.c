@@ -23,12 +23,14 @@ static const char *const levels[] = {
 static json_t *
 faults(void)
 {
-    struct slice state = revisions_fault();
+    struct slice state = revisions_fault(), trial = configuration_fault();
     json_t *list = json_array();
     char why[200] = "";
 
     if (state.n)
         json_array_append_new(list, json_stringn(state.at, state.n));
+    if (trial.n)
+        json_array_append_new(list, json_stringn(trial.at, trial.n));
     analytics_fault(why);
     if (why[0])
         json_array_append_new(list, json_string(why));

@@ -231,9 +231,12 @@ app_open_logs(struct app *a, struct config_report *report)
 {
     struct access_log *log = a->snapshot.logs.at;
 
+    if (a->open)
+        return true;
     for (size_t i = 0; i < a->snapshot.logs.n; i++)
         if (!access_log_open(&log[i], report, a->snapshot.config))
             return false;
+    a->open = true;
     certificates_prepare(a);
     if (a->settings->admin)
         folder_prepare(a, a->settings->admin->state, "admin");

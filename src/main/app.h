@@ -33,6 +33,7 @@ struct app {
     size_t                  n_upstreams;
     struct map              by_name; /* name or URL -> struct app_upstream */
     struct map              configs; /* name -> struct upstream_config */
+    bool                    open;    /* app_open_logs() has done its work */
     struct loop            *home;    /* where it is freed once it was served */
     struct arena            arena;
 };
@@ -43,7 +44,7 @@ struct app *app_load(const struct app_source *source, struct config_report *repo
 /* The same of a document. */
 struct app *app_prepare(const struct config_document *d, const struct config_source *reader,
                         struct config_report *report);
-/* Opens logs: the last step that may fail.  False after reporting errors. */
+/* Opens logs: the last step that may fail; once is enough.  False after reporting errors. */
 bool app_open_logs(struct app *a, struct config_report *report);
 /* Upstreams become what it says. */
 void app_apply(struct app *a);

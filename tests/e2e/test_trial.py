@@ -5,7 +5,11 @@ itself, whatever happens to the process meanwhile.
 """
 import contextlib
 import os
+import pathlib
+import shutil
 import signal
+import socket
+import sqlite3
 import threading
 import time
 
@@ -13,7 +17,7 @@ import pytest
 
 from support.admin import api_of
 from support.client import Client, get
-from support.maitred import command
+from support.maitred import Maitred, command
 from support.wait import eventually, seconds, stays
 
 TEXT = """
@@ -157,7 +161,7 @@ def test_a_reload_ends_it(proxy):
     api = api_of(proxy)
     change(api, confirm="60s").good
     proxy.reload()
-    assert trial(api)["state"] == "reverted"
+    assert ended(api)["state"] == "reverted"
     assert said(proxy) == "one"
 
 
@@ -268,6 +272,111 @@ def test_requests_that_stay_away(proxy):
     change(api, confirm="60s", guard="requests > 5/s").good
     end = ended(api, 15)
     assert end["verdict"] == "broken" and "requests are 0/s" in end["why"]
+
+
+# ---------------------------------------------------------------------------- trouble at its end
+
+SECRET = TEXT.replace("text: one", 'text: "${file:@dir@/secret}"', 1).replace(
+    "process: {drain: 1s}", 'process: {drain: 1s}\naccess_log: {to: "@dir@/logs/access.log"}')
+TWO = TEXT.replace('{address: "@listen@"}', '{address: "@listen@"}, {address: "@listen2@"}')
+
+
+def secretive(stage):
+    proxy = stage.use(Maitred(SECRET, start=False))
+    os.mkdir(f"{proxy.dir}/logs")
+    os.chmod(f"{proxy.dir}/logs", 0o777)
+    pathlib.Path(f"{proxy.dir}/secret").write_text("one")
+    proxy.start()
+    return proxy
+
+
+@contextlib.contextmanager
+def taken(address):
+    """Once nobody listens there."""
+    host, port = address.rsplit(":", 1)
+
+    def bound():
+        with contextlib.suppress(OSError):
+            other.bind((host, int(port)))
+            return True
+
+    with socket.socket() as other:
+        eventually(bound, 5)
+        other.listen()
+        yield
+
+
+def patch(api, changes, **query):
+    changes = [{"op": "remove", "path": path} if value is None else {"op": "replace", "path": path, "value": value}
+               for path, value in changes.items()]
+    return api.patch("/v1/config", changes, kind="application/json-patch+json", **query)
+
+
+
+def test_what_was_before_stays_ready(stage):
+    """Its secrets, logs and folders may go while it is not served."""
+    proxy = secretive(stage)
+    api = api_of(proxy)
+    patch(api, {"/access_log": None, "/routes/word/use/0/respond/text": "two"}, confirm="1s").good
+    assert said(proxy) == "two"
+    os.unlink(f"{proxy.dir}/secret")
+    shutil.rmtree(f"{proxy.dir}/logs")
+    assert ended(api)["state"] == "reverted"
+    assert said(proxy) == "one"
+
+
+def test_without_a_way_back_nothing_is_tried(stage):
+    proxy = secretive(stage)
+    os.unlink(f"{proxy.dir}/secret")
+    api = api_of(proxy)
+    problem = change(api, use=[], confirm="1s").refused(422)
+    assert "could not be served again" in problem["detail"] and "secret" in str(problem["errors"])
+    assert said(proxy) == "one"
+
+
+def test_it_goes_back_as_soon_as_it_can(stage):
+    proxy = stage.run(TWO)
+    api = api_of(proxy)
+    patch(api, {"/listeners/1": None, "/routes/word/use/0/respond/text": "two"}, confirm="2s").good
+    with taken(proxy.names["listen2"]):
+        end = ended(api)
+        assert end["state"] == "failed" and "nobody confirmed it in time; but the configuration before" in end["why"]
+        assert said(proxy) == "two"
+        assert api.get("/v1/config/routes/word/use/0/respond/text").good == "two"
+        assert any("cannot be served" in fault for fault in api.get("/v1").good["faults"])
+        done = command("status", "--admin", f"unix:{proxy.dir}/admin.sock")
+        assert "could not be taken back" in done.stdout, done
+    eventually(lambda: trial(api)["state"] == "reverted", 10)
+    assert said(proxy) == "one" and not api.get("/v1").good["faults"]
+    assert get(proxy.names["listen2"], "/word").body == b"one"
+
+
+def test_what_comes_next_is_not_undone(stage):
+    proxy = stage.run(TWO)
+    api = api_of(proxy)
+    patch(api, {"/listeners/1": None}, confirm="1s").good
+    with taken(proxy.names["listen2"]):
+        assert ended(api)["state"] == "failed"
+        change(api, "three").good
+        assert not api.get("/v1").good["faults"]
+    stays(lambda: said(proxy) == "three", 3)
+
+
+def test_confirmed_while_nothing_can_be_kept(proxy):
+    api = api_of(proxy)
+    change(api, confirm="60s").good
+    other = sqlite3.connect(f"{proxy.dir}/state/revisions.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    problem = api.post("/v1/trial/confirm").refused(503)
+    assert "still on trial" in problem["detail"]
+    done = command("confirm", "--admin", f"unix:{proxy.dir}/admin.sock")
+    assert done.returncode != 0 and "could not be kept" in done.stderr, done
+    assert trial(api)["state"] == "running" and said(proxy) == "two"
+    other.execute("ROLLBACK")
+    other.close()
+    assert eventually(lambda: api.post("/v1/trial/confirm").status == 200, 20)
+    assert trial(api)["state"] == "kept" and said(proxy) == "two"
+    assert api.get("/v1/revisions").good["revisions"][0]["current"]
 
 
 # ---------------------------------------------------------------------------- the command line

@@ -115,7 +115,7 @@ export interface Plan {
 
 /** The running or the last one. */
 export interface Trial {
-    state: 'running' | 'kept' | 'reverted';
+    state: 'running' | 'kept' | 'reverted' | 'failed';
     until: number;
     guard: string;
     verdict: 'too_early' | 'holds' | 'broken';

@@ -155,6 +155,8 @@ put_trial(const json_t *trial, struct text *out)
         }
     } else if (slice_eq(state, SLICE("reverted"))) {
         text_literal(out, "last trial     reverted");
+    } else if (slice_eq(state, SLICE("failed"))) {
+        text_literal(out, "last trial     could not be taken back");
     } else {
         return;
     }

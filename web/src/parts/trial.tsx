@@ -53,6 +53,8 @@ export function TrialBanner() {
         setEvery(state === 'running' ? 2000 : 20_000);
         if (before.current === 'running' && state === 'reverted')
             say(sentence(`The configuration before is back: ${trial.value!.why || 'nobody confirmed the new one'}`), true);
+        if (before.current === 'running' && state === 'failed')
+            say(sentence(`The configuration on trial is still served: ${trial.value!.why}`), true);
         before.current = state;
     }, [state]);
     return state === 'running' ? <Banner trial={trial.value!} reload={trial.reload} /> : null;

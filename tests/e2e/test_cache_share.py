@@ -169,6 +169,61 @@ def test_a_fetch_that_breaks_off(stage):
     assert ask(proxy, "/").body == b"abcdefghij" and ask(proxy, "/").cache["hit"]
 
 
+@pytest.mark.parametrize("again, whole", [
+    (encode("HTTP/1.1 200 OK", [MINUTE, ("Content-Length", "10")], b"0123456789"), True),
+    (encode("HTTP/1.1 200 OK", [MINUTE, ("Content-Length", "11")], b"0123456789a"), False),
+    (encode("HTTP/1.1 200 OK", [MINUTE, ("Transfer-Encoding", "chunked")], b"a\r\n0123456789\r\n0\r\n\r\n"), False),
+    (encode("HTTP/1.1 200 OK", [MINUTE, ("Content-Length", "10"), ("Content-Type", "x/y")], b"0123456789"), False),
+    (encode("HTTP/1.1 200 OK", [MINUTE, ("Content-Length", "10"), ("ETag", 'W/"b"')], b"0123456789"), False),
+    (encode("HTTP/1.1 404 Not Found", [MINUTE, ("Content-Length", "10")], b"0123456789"), False),
+    (encode("HTTP/1.1 200 OK", [MINUTE, ("Content-Length", "10")], b"0123x56789"), False),
+    (encode("HTTP/1.1 200 OK", [MINUTE, ("Content-Length", "10")], b"012"), False),
+], ids=["the same", "longer", "of unknown length", "another type", "another version", "an error", "other bytes", "breaks off"])
+def test_without_a_validator_the_bytes_must_be_the_same(stage, again, whole):
+    def script(conn):
+        conn.read_request()
+        if len(origin.requests) == 1:
+            conn.send(encode("HTTP/1.1 200 OK", [MINUTE, ("Content-Length", "10")], b"01234"))
+            cut.wait(seconds(10))
+            return
+        conn.send(again)
+
+    cut = threading.Event()
+    origin = stage.origin(script)
+    proxy = stage.proxy(origin, use=["cache"])
+    clients = crowd(stage, proxy, 3)
+    for client in clients:
+        client.read_until(b"\r\n\r\n")
+        assert client.read_exact(5) == b"01234"
+    cut.set()
+
+    def rest(client):
+        try:
+            return client.read_exact(5)
+        except (Closed, ConnectionResetError):
+            return None
+
+    # Who was first has nobody to turn to.
+    assert sorted((rest(c) for c in clients), key=bool) == ([None, b"56789", b"56789"] if whole else [None] * 3)
+
+
+@pytest.mark.parametrize("fields", [[], [("ETag", 'W/"a"')], [("ETag", '"a"')]], ids=["none", "weak", "strong"])
+def test_what_outgrows_the_store_reaches_all_who_share_it(stage, fields):
+    piece, pieces = b"0123456789abcdef" * 4096, 40
+
+    def script(conn):
+        conn.read_request()
+        conn.send(encode("HTTP/1.1 200 OK", [MINUTE, *fields, ("Transfer-Encoding", "chunked")], b""))
+        for _ in range(pieces):
+            conn.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+        conn.send(b"0\r\n\r\n")
+
+    proxy = stage.proxy(stage.origin(script), use=[{"cache": {"store": "small"}}],
+                        stores={"small": {"memory": "4MiB", "max_object": "1MiB"}})
+    for client in crowd(stage, proxy, 4):
+        assert client.response().body == piece * pieces
+
+
 def test_workers_share_what_is_kept(stage):
     pages = Pages(stage)
     pages["/"] = page("x" * 100000, MINUTE)

@@ -56,7 +56,7 @@ next_elsewhere(struct shelf *s, struct slice *chunk)
     if (is_filling)
         return cache_filling_next(s->filling, s->at, chunk);
     if (!s->rest)
-        s->rest = cache_rest(s->x, s->c, s->self, s->at);
+        s->rest = cache_rest(s->x, s->c, s->self, s->at, s->object, !s->pieces);
     return s->rest ? cache_rest_next(s->rest, chunk) : ERR_RESET;
 }
 
@@ -121,7 +121,7 @@ open_pieces(struct shelf *s, uint64_t offset, uint64_t length)
     enum err e = cache_pieces_open(s->pieces, offset, offset + length);
 
     if (e == ERR_RESET)
-        s->rest = cache_rest(s->x, s->c, s->self, offset);
+        s->rest = cache_rest(s->x, s->c, s->self, offset, s->object, false);
     if (e == OK || s->rest)
         return true;
     s->outdated = e == ERR_REFUSED;
@@ -140,7 +140,7 @@ shelf_open(struct representation *r, struct exchange *x, uint64_t offset, uint64
         return NULL;
     /* The end of something large: it comes directly rather than last. */
     if (!s->pieces && cache_fill_is_far(s->object, offset, s->c->far_bytes))
-        s->rest = cache_rest(s->x, s->c, s->self, offset);
+        s->rest = cache_rest(s->x, s->c, s->self, offset, s->object, false);
     s->body = (struct body){.ops = &ops,
                             .length = length == WHOLE ? BODY_LENGTH_UNKNOWN : (int64_t) length,
                             .ready = s->pieces ? cache_pieces_ready(s->pieces, offset)

@@ -211,11 +211,12 @@ bool cache_version_is(const struct cache_version *version, const struct fields *
 /* A request for some bytes of that version, or all of another: Range, If-Range; copied. */
 bool cache_version_ask(const struct cache_version *version, struct exchange *x, struct slice range);
 
-/* The rest of x->response, from an offset on, for who shared a fetch that died; NULL: it cannot be
- * had. */
+/* The rest of o, from an offset on, for who shared a fetch that died; has_it: all before the offset
+ * is in o.  NULL: it cannot be had.  ERR_RESET: it turned out to be something else. */
 struct cache_rest;
 struct cache_rest *cache_rest(struct exchange *x, const struct caching *c,
-                              const struct middleware *self, uint64_t offset);
+                              const struct middleware *self, uint64_t offset,
+                              struct store_object *o, bool has_it);
 enum err cache_rest_next(struct cache_rest *r, struct slice *chunk);
 void cache_rest_end(struct cache_rest *r);
 

@@ -276,11 +276,16 @@ configuration_prepare(const struct configuration_change *change, struct config_d
 bool
 change_serve(struct app *a, struct configuration_result *r)
 {
-    if (!control_can_listen(a, &r->report)) {
+    struct control_listening fresh;
+    bool reachable = control_can_listen(a, &fresh, &r->report), served;
+
+    if (!reachable)
         control_host()->drop(a);
+    served = reachable && control_host()->apply(a, &r->report);
+    control_listened(&fresh, served);
+    if (!reachable)
         return change_fail(r, CONFIGURATION_WRONG, "the API could not be reached any more");
-    }
-    if (!control_host()->apply(a, &r->report))
+    if (!served)
         return change_fail(r, CONFIGURATION_FAILED, "it cannot be served");
     state.since_s = clock_wall_us() / 1000000;
     return true;

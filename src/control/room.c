@@ -151,30 +151,54 @@ serve(struct admin_snapshot *a)
     free(fds);
 }
 
+/* True: it can be had. */
+static bool
+try_to_listen(const struct listener_config *l, struct control_listening *fresh)
+{
+    int fd;
+
+    if (is_listened(room.now, &l->address))
+        return true;
+    fd = room.host->listen(&l->address, (int) l->backlog);
+    if (fd < 0) {
+        errno = -fd;
+        return fd == -EALREADY;
+    }
+    close(fd); /* the supervisor keeps it */
+    fresh->at[fresh->n++] = l->address;
+    return true;
+}
+
 bool
-control_can_listen(const struct app *app, struct config_report *report)
+control_can_listen(const struct app *app, struct control_listening *fresh,
+                   struct config_report *report)
 {
     const struct admin_config *config = room.host->admin(app);
     const struct listener_config *l = config ? config->listen.at : NULL;
     bool good = true;
 
+    *fresh = (struct control_listening){.at = calloc(config ? config->listen.n + 1 : 1,
+                                                     sizeof(*fresh->at))};
+    CHECK(fresh->at != NULL);
     for (size_t i = 0; config && i < config->listen.n; i++) {
-        int fd = is_listened(room.now, &l[i].address)
-                     ? -EALREADY
-                     : room.host->listen(&l[i].address, (int) l[i].backlog);
-
-        if (fd >= 0)
-            close(fd); /* the supervisor keeps it */
-        if (fd >= 0 || fd == -EALREADY)
+        if (try_to_listen(&l[i], fresh))
             continue;
         config_report_add(report, CONFIG_ERROR,
                           config_where(room.host->snapshot(app)->config, &l[i].address_text),
                           "without it nobody could take this change back by the API",
                           "cannot listen on %.*s: %s", SLICE_ARG(l[i].address_text),
-                          strerror(-fd));
+                          strerror(errno));
         good = false;
     }
     return good;
+}
+
+void
+control_listened(struct control_listening *fresh, bool served)
+{
+    for (size_t i = 0; i < fresh->n && !served; i++)
+        room.host->forget(&fresh->at[i]);
+    free(take(&fresh->at));
 }
 
 static void

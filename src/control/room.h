@@ -36,9 +36,18 @@ void control_stop(void);
 const struct control_host *control_host(void);
 /* What is served says; NULL: it has no API. */
 const struct admin_config *control_admin(void);
+/* Addresses at which the supervisor listens since then. */
+struct control_listening {
+    union address *at;
+    size_t         n;
+};
+
 /* The addresses of its API can be had: for changes by that API, which would be lost with it.  False
- * after reporting. */
-bool control_can_listen(const struct app *app, struct config_report *report);
+ * after reporting.  control_listened() follows in either case. */
+bool control_can_listen(const struct app *app, struct control_listening *fresh,
+                        struct config_report *report);
+/* served: the app is.  Else nobody would accept there. */
+void control_listened(struct control_listening *fresh, bool served);
 /* When the process began, seconds since 1970. */
 int64_t control_started_s(void);
 

@@ -357,6 +357,22 @@ def test_the_api_comes_moves_and_goes(stage):
     listens(SECTION % '"unix:@dir@/one.sock"', one)
 
 
+@pytest.mark.parametrize("taken", ["listeners", "admin"])
+def test_a_change_that_fails_leaves_no_open_doors(stage, taken):
+    """Nobody would accept there."""
+    proxy = stage.run(SMALL % (SECTION % '"unix:@dir@/one.sock"', "x"))
+    api, tcp = Admin(f"{proxy.dir}/one.sock"), proxy.fill_in("@listenadmin@")
+    host, port = tcp.rsplit(":", 1)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        busy = f"127.0.0.1:{other.getsockname()[1]}"
+        listen = {"listeners": [proxy.address], "admin": [f"unix:{proxy.dir}/one.sock", tcp]}
+        listen[taken].append(busy)
+        problem = api.patch("/v1/config", {"listeners": listen["listeners"], "admin": {"listen": listen["admin"]}}).json
+        assert busy in problem["text"], problem
+    assert socket.socket().connect_ex((host, int(port))) != 0
+    assert api.get("/v1/whoami").good and get(proxy.address, "/").body == b"x"
+
+
 def test_tokens_come_and_go(stage):
     proxy = stage.run(SITE, origin=stage.origin(), deaf="127.0.0.1:1")
     assert over_tcp(proxy, "read").get("/v1/whoami").status == 200

@@ -19,7 +19,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { PURGES_TAGS_MAX = 65536, PURGES_PREFIXES_MAX = 256 };
+enum { PURGES_TAGS_MAX = 65536, PURGES_PREFIXES_MAX = 2048 };
 
 enum verdict { VERDICT_KEEP, VERDICT_SOFT, VERDICT_HARD };
 

@@ -70,16 +70,40 @@ put_keyed(const struct compose_work *w, struct text *out)
     }
 }
 
+/* Keys that some member had, as they are read. */
+struct keys {
+    struct map  seen;
+    struct text decoded; /* those with escapes; it has all its room at once and never moves */
+};
+
+/* As it is read: two parts may spell it differently.  Without memory for that: absent. */
+static struct slice
+key_meant(struct keys *keys, struct slice key)
+{
+    size_t before = keys->decoded.n;
+
+    if (slice_find(key, '\\') == SLICE_NOT_FOUND)
+        return slice_of(key.at + 1, key.n - 2);
+    if (!keys->decoded.at && !text_reserve(&keys->decoded, keys->decoded.max_bytes))
+        return (struct slice){NULL, 0};
+    compose_json_decode(key, &keys->decoded);
+    return slice_of(keys->decoded.at + before, keys->decoded.n - before);
+}
+
 /* The members of one part; of those with the same key, the first part's stands. */
 static bool
-put_members(struct text *out, struct slice object, struct map *seen)
+put_members(struct text *out, struct slice object, struct keys *keys)
 {
     struct slice key, member;
 
     while (compose_json_member(&object, &key, &member)) {
-        if (map_get(seen, key))
+        struct slice meant = key_meant(keys, key);
+
+        if (!slice_is_present(meant))
+            return false;
+        if (map_get(&keys->seen, meant))
             continue;
-        if (!map_put(seen, key, seen))
+        if (!map_put(&keys->seen, meant, keys))
             return false;
         text_put(out, member);
         text_byte(out, ',');
@@ -90,13 +114,15 @@ put_members(struct text *out, struct slice object, struct map *seen)
 static bool
 put_flat(const struct compose_work *w, struct text *out)
 {
-    struct map seen = {0};
+    struct keys keys = {0};
     bool good = true;
 
+    text_init(&keys.decoded, w->bytes);
     for (size_t i = 0; i < w->config->parts.n && good; i++)
         if (w->fetches[i].good)
-            good = put_members(out, json_of(&w->fetches[i]), &seen);
-    map_free(&seen);
+            good = put_members(out, json_of(&w->fetches[i]), &keys);
+    map_free(&keys.seen);
+    text_free(&keys.decoded);
     return good;
 }
 

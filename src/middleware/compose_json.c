@@ -214,6 +214,81 @@ skip_value(struct reader *r)
     }
 }
 
+static void
+put_code_point(struct text *out, uint32_t code)
+{
+    if (code < 0x80) {
+        text_byte(out, (char) code);
+        return;
+    }
+    if (code < 0x800) {
+        text_byte(out, (char) (0xC0 | code >> 6));
+    } else {
+        if (code < 0x10000) {
+            text_byte(out, (char) (0xE0 | code >> 12));
+        } else {
+            text_byte(out, (char) (0xF0 | code >> 18));
+            text_byte(out, (char) (0x80 | (code >> 12 & 0x3F)));
+        }
+        text_byte(out, (char) (0x80 | (code >> 6 & 0x3F)));
+    }
+    text_byte(out, (char) (0x80 | (code & 0x3F)));
+}
+
+/* The digits of a \u; they are there. */
+static uint32_t
+read_unit(struct reader *r)
+{
+    uint64_t code = 0;
+
+    (void) slice_hex_to_u64(slice_of(r->at, 4), &code);
+    r->at += 4;
+    return (uint32_t) code;
+}
+
+/* Behind \u.  What is beyond 16 bits is written as a pair of surrogates (RFC 8259 7). */
+static uint32_t
+read_code_point(struct reader *r)
+{
+    uint32_t code = read_unit(r), low;
+    const char *behind = r->at;
+
+    if (code < 0xD800 || code >= 0xDC00 ||
+        !slice_starts(slice_of(r->at, (size_t) (r->end - r->at)), SLICE("\\u")))
+        return code;
+    r->at += 2;
+    low = read_unit(r);
+    if (low >= 0xDC00 && low < 0xE000)
+        return 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+    r->at = behind;
+    return code;
+}
+
+static void
+decode_escape(struct reader *r, struct text *out)
+{
+    static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+    char c = *r->at++;
+
+    if (c == 'u')
+        put_code_point(out, read_code_point(r));
+    else
+        text_byte(out, meant[strchr(letters, c) - letters]);
+}
+
+void
+compose_json_decode(struct slice string, struct text *out)
+{
+    struct reader r = {.at = string.at + 1, .end = string.at + string.n - 1};
+
+    while (r.at < r.end) {
+        if (skip(&r, '\\'))
+            decode_escape(&r, out);
+        else
+            text_byte(out, *r.at++);
+    }
+}
+
 bool
 compose_json_member(struct slice *rest, struct slice *key, struct slice *member)
 {

@@ -3,6 +3,7 @@
 #include "middleware/compose_json.h"
 
 #include "base/test.h"
+#include "base/text.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -61,4 +62,31 @@ TEST(members_come_in_order)
     EXPECT(!compose_json_member(&rest, &key, &member));
     rest = slice_str("[1]");
     EXPECT(!compose_json_member(&rest, &key, &member));
+}
+
+static bool
+means(const char *string, const char *wanted)
+{
+    struct text out;
+    bool good;
+
+    text_init(&out, strlen(string));
+    compose_json_decode(slice_str(string), &out);
+    good = !out.full && slice_eq(text_slice(&out), slice_str(wanted));
+    if (!good)
+        test_failed(__FILE__, __LINE__, "%s means %.*s", string, SLICE_ARG(text_slice(&out)));
+    text_free(&out);
+    return good;
+}
+
+TEST(strings_are_decoded)
+{
+    EXPECT(means("\"\"", ""));
+    EXPECT(means("\"\\u0061b\"", "ab"));
+    EXPECT(means("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\/\b\f\n\r\t"));
+    EXPECT(means("\"\\u00e9\\u00C9\xC3\xA9\"", "\xC3\xA9\xC3\x89\xC3\xA9"));
+    EXPECT(means("\"\\u20ac\"", "\xE2\x82\xAC"));
+    EXPECT(means("\"\\ud83d\\ude00!\"", "\xF0\x9F\x98\x80!"));
+    EXPECT(means("\"\\ude00\\ud83d\"", "\xED\xB8\x80\xED\xA0\xBD"));
+    EXPECT(means("\"\\ud83d\\u0061\"", "\xED\xA0\xBD" "a"));
 }

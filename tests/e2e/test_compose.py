@@ -69,6 +69,14 @@ def test_flat_members_the_first_part_counts(stage, api):
     assert get(composed(stage, api, {"b": "/b"}, shape="flat").address, "/all").status == 502
 
 
+def test_flat_keys_are_compared_as_they_are_read(stage, api):
+    api.answers |= {"/c": r'{"\u0061":1,"b":2,"\ud83d\ude00":3,"":4}',
+                    "/d": r'{"a":9,"\u0062":3,"c":4,"😀":5,"\u00e9":6,"":7}', "/e": r'{"\u0063":1,"é":1,"\\":8}'}
+    proxy = composed(stage, api, {"c": "/c", "d": "/d", "e": "/e"}, shape="flat")
+    got = get(proxy.address, "/all")
+    assert got.body.decode() == (r'{"\u0061":1,"b":2,"\ud83d\ude00":3,"":4,"c":4,"\u00e9":6,"\\":8}' + "\n")
+
+
 def test_urls_take_values_that_cannot_break_out(stage, api):
     proxy = composed(stage, api, {"a": {"url": "/u/${query('id')}?x=${header('x-y')}&z=1", "optional": True}})
     get(proxy.address, "/all?id=1%2F..%2Fb%3Fc", [("X-Y", "a&b=c d")])

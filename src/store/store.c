@@ -30,7 +30,10 @@ static struct {
 
 /* ------------------------------------------------------------------ bounds */
 
-static const struct store_options defaults = {.memory_bytes = UINT64_C(64) << 20};
+static const struct store_options defaults = {
+    .memory_bytes = UINT64_C(64) << 20,
+    .object_bytes = UINT64_C(16) << 20, /* a quarter */
+};
 
 static size_t
 ghosts_for(uint64_t memory_bytes)

@@ -56,8 +56,9 @@ struct store_key store_key_with(const struct store *s, struct store_key first, c
                                 size_t n);
 
 /* The store of that name, which lives as long as somebody holds it: the one that is there, or a new
- * one.  options: its bounds from now on; NULL: as they are, or for a new one 64 MiB of memory.
- * NULL: out of memory.  A reference; store_drop() gives it back. */
+ * one.  options: its bounds from now on; NULL: as they are, or for a new one 64 MiB of memory, of
+ * which an object takes a quarter.  NULL: out of memory.  A reference; store_drop() gives it
+ * back. */
 struct store *store_open(struct slice name, const struct store_options *options);
 /* A reference to the one that is there; NULL: there is none. */
 struct store *store_find(struct slice name);

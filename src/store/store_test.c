@@ -207,6 +207,21 @@ TEST(an_object_above_its_limit_is_not_kept_but_can_be_read_so_far)
     store_drop(s);
 }
 
+TEST(without_bounds_an_object_takes_a_quarter_of_the_memory)
+{
+    const struct store_facts most = {.length = 16 * MIB}, more = {.length = 16 * MIB + 1};
+
+    s = store_open(SLICE("test"), NULL);
+    EXPECT_EQ(status().memory_max, 64 * MIB);
+    EXPECT_EQ(store_ask(s, testing_key(s, 1), true, &o), STORE_MISS);
+    EXPECT_EQ(store_publish(o, SLICE("h"), &more), ERR_LIMIT);
+    store_leave(o);
+    EXPECT_EQ(store_ask(s, testing_key(s, 1), true, &o), STORE_MISS);
+    EXPECT_EQ(store_publish(o, SLICE("h"), &most), OK);
+    store_leave(o);
+    store_drop(s);
+}
+
 /* ------------------------------------------------------------------ anew */
 
 TEST(the_old_one_is_found_until_the_fresh_one_is_published)

@@ -316,7 +316,9 @@ def test_each_link_of_a_listing_leads_to_its_file(stage, place):
     for name in NAMES:
         put(f"{place}/www/docs/many/{name}", name.encode())
     put(f"{place}/www/docs/many/.hidden", SECRET)
+    put(f"{place}/www/docs/many/back\\slash.txt", b"x")
     os.mkdir(f"{place}/www/docs/many/deeper")
+    os.mkdir(f"{place}/www/docs/many/back\\slash")
     os.symlink("../../../secret.txt", f"{place}/www/docs/many/out")
     proxy = serving(stage, place, listing=True)
     page = get(proxy.address, "/docs/many/")

@@ -47,6 +47,8 @@ struct files {
 /* Why a path is the name of no file; NULL when it is one: then *name is in the exchange's arena,
  * ends in a zero byte, has no slash at either end and is empty for the root itself. */
 const char *files_name(const struct files *f, struct exchange *x, struct slice *name);
+/* Why a decoded name is refused; NULL: no path that means it is. */
+const char *files_name_fault(const struct files *f, struct slice name);
 
 /* ------------------------------------------------------------------ types.c */
 

@@ -49,13 +49,13 @@ look_at(const struct listing *l, const char *name, struct stat *st)
     int fd, n;
     bool known;
 
-    if (fstatat(l->folder, name, st, AT_SYMLINK_NOFOLLOW) != 0)
+    n = snprintf(path, sizeof(path), "%.*s%s%s", SLICE_ARG(l->name), l->name.n ? "/" : "", name);
+    if (n < 0 || (size_t) n >= sizeof(path) ||
+        files_name_fault(l->files, slice_of(path, (size_t) n)) ||
+        fstatat(l->folder, name, st, AT_SYMLINK_NOFOLLOW) != 0)
         return false;
     if (!S_ISLNK(st->st_mode))
         return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);
-    n = snprintf(path, sizeof(path), "%.*s%s%s", SLICE_ARG(l->name), l->name.n ? "/" : "", name);
-    if (n < 0 || (size_t) n >= sizeof(path))
-        return false;
     fd = files_open_beneath(l->root, path, O_PATH, false);
     if (fd < 0)
         return false;

@@ -32,8 +32,8 @@ is_hidden(struct slice segment, bool first)
     return slice_starts(segment, SLICE(".")) && !(first && slice_eq(segment, SLICE(".well-known")));
 }
 
-static const char *
-fault_of(const struct files *f, struct slice name)
+const char *
+files_name_fault(const struct files *f, struct slice name)
 {
     struct slice rest = name;
     bool first = true;
@@ -73,5 +73,5 @@ files_name(const struct files *f, struct exchange *x, struct slice *name)
         return "the path cannot be decoded";
     out[name->n] = '\0';
     name->at = out;
-    return fault_of(f, *name);
+    return files_name_fault(f, *name);
 }

@@ -60,6 +60,30 @@ take_purge(struct api_call *c, json_t *body, enum cache_purge_kind *kind, struct
     return false;
 }
 
+/* What is wrong with what was named. */
+static const char *
+purge_fault(enum cache_purge_kind kind, enum err e)
+{
+    const char *sentence = err_sentence(e);
+
+    if (e != ERR_MALFORMED)
+        return sentence;
+    switch (kind) {
+    case CACHE_PURGE_URL:
+        sentence = "write a URL with a host, such as http://host/path";
+        break;
+    case CACHE_PURGE_PREFIX:
+        sentence = "write a host and how its paths begin, such as host/path";
+        break;
+    case CACHE_PURGE_HOST:
+        sentence = "write a host without a path, such as www.example.com";
+        break;
+    case CACHE_PURGE_TAG:
+    case CACHE_PURGE_ALL: break;
+    }
+    return sentence;
+}
+
 static void
 purge_post(struct api_call *c)
 {
@@ -77,7 +101,7 @@ purge_post(struct api_call *c)
             api_problem(c, 404, "not_found", "there is no store `%.*s`",
                         SLICE_ARG(c->parameters[0]));
         else if (e != OK)
-            api_problem(c, 400, "bad_value", "`%.*s`: %s", SLICE_ARG(what), err_sentence(e));
+            api_problem(c, 400, "bad_value", "`%.*s`: %s", SLICE_ARG(what), purge_fault(kind, e));
         else {
             events_changed("cache", c->who.name);
             api_answer_json(c, 200, json_pack("{s:i}", "rules", 1));

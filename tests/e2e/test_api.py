@@ -269,6 +269,14 @@ def test_what_is_not_there(proxy):
     api_of(proxy).post("/v1/caches/none/purge", {"all": True}).refused(404)
 
 
+@pytest.mark.parametrize("what,advice", [
+    ({"url": "/p"}, "http://host/path"), ({"prefix": "/p"}, "host/path"), ({"host": "a.example/p"}, "without a path"),
+])
+def test_a_purge_of_what_names_no_host(proxy, what, advice):
+    detail = api_of(proxy).post("/v1/caches/default/purge", what).refused(400)["detail"]
+    assert f"`{[*what.values()][0]}`" in detail and advice in detail
+
+
 def test_head_is_get_without_a_body(proxy):
     for path in ("/v1", "/v1/config", "/v1/openapi.json", "/metrics"):
         head = api_of(proxy).ask("HEAD", path)

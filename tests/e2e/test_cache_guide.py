@@ -88,7 +88,7 @@ def test_keys(stage):
 def test_purges(stage):
     site = Site(stage, example("purge:"))
     rows = re.findall(r"^\| `PURGE (/\w*/?)`(?: with `([\w-]+): (.*?)`)? \|", TEXT, re.M)
-    assert len(rows) == 6
+    assert len(rows) == 7
     for path, name, value in rows:
         kept = {"/": "/any", "/shop/": "/shop/any"}.get(path, path)
         site.pages[kept] = page("x", ("Cache-Control", "max-age=60"), ("Cache-Tag", "blue"), ("Cache-Groups", '"news"'))

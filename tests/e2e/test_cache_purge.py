@@ -5,6 +5,7 @@ import json
 import pytest
 
 from support.pages import Pages, ask, page
+from support.wait import eventually
 
 MINUTE = ("Cache-Control", "max-age=60")
 
@@ -177,6 +178,31 @@ def test_purge_a_host_and_everything(proxy, pages):
     assert is_kept(proxy, "/h") and not ask(proxy, "/h", host="other.example").cache["hit"]
     assert purge(proxy, "/", ("Cache-Purge", "all"))["purged"] == "all"
     assert not is_kept(proxy, "/h") and not ask(proxy, "/h", host="other.example").cache["hit"]
+
+
+def test_purge_tags_by_either_field(proxy, pages):
+    for n, name in enumerate(("Cache-Tag", "Surrogate-Key")):
+        keep(proxy, pages, f"/either/{n}", ("Cache-Tag", "either"))
+        assert purge(proxy, "/", (name, "either"), ("Cache-Purge", "SOFT")) == {"purged": "tags", "soft": True}
+        assert ask(proxy, f"/either/{n}").cache["fwd"] == "stale"
+
+
+@pytest.mark.parametrize("fields, said", [
+    ([("Cache-Purge", "prefx")], "no word `prefx`"), ([("Cache-Purge", "prefix; soft")], "no word `prefix; soft`"),
+    ([("Cache-Purge", "soft"), ("Cache-Purge", "hosts")], "no word `hosts`"), ([("Cache-Purge", "")], "empty"),
+    ([("Cache-Purge", "prefix, host")], "one of them"), ([("Cache-Purge", "all"), ("Cache-Purge", "host")], "one of them"),
+    ([("Cache-Groups", "news")], "with the quotes"), ([("Cache-Groups", "")], "with the quotes"),
+    ([("Cache-Tag", "")], "no tag"), ([("Cache-Tag", " , ,")], "no tag"), ([("Surrogate-Key", "")], "no tag"),
+    ([("Cache-Tag", "red"), ("Cache-Purge", "prefix")], "leave `prefix`"),
+    ([("Surrogate-Key", "red"), ("Cache-Purge", "soft, all")], "leave `prefix`"),
+    ([("Cache-Groups", '"news"'), ("Cache-Purge", "host")], "leave `prefix`"),
+])
+def test_a_purge_that_is_not_understood_purges_nothing(proxy, pages, fields, said):
+    keep(proxy, pages, "/whole", ("Cache-Tag", "red"), ("Cache-Groups", '"news"'))
+    refused = ask(proxy, "/whole", *fields, method="PURGE")
+    assert refused.status == 400 and said in refused.body.decode(), refused.body
+    assert is_kept(proxy, "/whole")
+    eventually(lambda: any(said in r.get("detail", "") for r in proxy.log() if r.get("reason") == "bad_request"))
 
 
 def test_only_who_may(stage):

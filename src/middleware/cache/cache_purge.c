@@ -8,6 +8,9 @@
  *     Cache-Groups: "a"               all in that group of this host (RFC 9875)
  *     Cache-Purge: soft               they become stale rather than go; `prefix, soft`
  *
+ * What is misspelt, names nothing or contradicts itself is refused: it would let go of something
+ * else than was meant, and say that all is well.
+ *
  * Those may purge whom the option `purge` names.  An answer to an unsafe method purges what it
  * changed (RFC 9111 4.4), without anybody asking.
  */
@@ -16,6 +19,11 @@
 #include "http/uri.h"
 #include "middleware/cache/caching.h"
 #include "middleware/cache/stores.h"
+
+/* Of Cache-Purge. */
+enum { WORD_SOFT = 1, WORD_PREFIX = 2, WORD_HOST = 4, WORD_ALL = 8 };
+
+#define WORDS_ADVICE "write `prefix`, `host` or `all`, and `soft` where stale is enough"
 
 struct purging {
     struct visit *v;
@@ -119,53 +127,140 @@ purge_prefix(struct purging *p, bool whole_host)
     return slice_is_present(prefix);
 }
 
-static bool
-has_word(const struct fields *f, struct slice word)
-{
-    const struct field *found = NULL;
-    struct slice rest, element;
-
-    while ((found = fields_next(f, found, SLICE("Cache-Purge"))))
-        for (rest = found->value; slice_next_element(&rest, &element);)
-            if (slice_eq_nocase(element, word))
-                return true;
-    return false;
-}
-
 /* What was purged, for who asked. */
 static const char *
-let_go(struct purging *p)
+let_go(struct purging *p, unsigned words)
 {
     const struct fields *f = &p->v->x->request.fields;
     struct store *s = p->v->c->store;
 
     if (cache_tags_each(f, purge_tag, p) + cache_groups_each(f, purge_group, p))
         return "tags";
-    if (has_word(f, SLICE("all"))) {
+    if (words & WORD_ALL) {
         store_purge_all(s, p->soft);
         return "all";
     }
-    if (has_word(f, SLICE("host")))
+    if (words & WORD_HOST)
         return purge_prefix(p, true) ? "host" : NULL;
-    if (has_word(f, SLICE("prefix")))
+    if (words & WORD_PREFIX)
         return purge_prefix(p, false) ? "prefix" : NULL;
     purge_uri(p, p->v->primary);
     return "uri";
+}
+
+/* 0: it is none. */
+static unsigned
+word_of(struct slice s)
+{
+    static const struct {
+        struct slice name;
+        unsigned     word;
+    } words[] = {
+        {SLICE_INIT("soft"), WORD_SOFT},
+        {SLICE_INIT("prefix"), WORD_PREFIX},
+        {SLICE_INIT("host"), WORD_HOST},
+        {SLICE_INIT("all"), WORD_ALL},
+    };
+
+    for (size_t i = 0; i < countof(words); i++)
+        if (slice_eq_nocase(s, words[i].name))
+            return words[i].word;
+    return 0;
+}
+
+/* The words of Cache-Purge; false: *unknown is none of them. */
+static bool
+read_words(const struct fields *f, unsigned *words, struct slice *unknown)
+{
+    const struct field *found = NULL;
+    struct slice rest, element;
+    unsigned word;
+
+    *words = 0;
+    while ((found = fields_next(f, found, SLICE("Cache-Purge"))))
+        for (rest = found->value; slice_next_element(&rest, &element); *words |= word)
+            if (!(word = word_of(element))) {
+                *unknown = element;
+                return false;
+            }
+    return true;
+}
+
+static bool
+see_label(void *context, struct slice label)
+{
+    (void) context;
+    (void) label;
+    return true;
+}
+
+/* What is wrong, and what would be right; NULL: nothing. */
+static const char *
+fault_of(const struct fields *f, unsigned words)
+{
+    bool tagged = fields_find(f, SLICE("Cache-Tag")) || fields_find(f, SLICE("Surrogate-Key"));
+    bool grouped = fields_find(f, SLICE("Cache-Groups"));
+    unsigned reach = words & (WORD_PREFIX | WORD_HOST | WORD_ALL);
+
+    if (!words && fields_find(f, SLICE("Cache-Purge")))
+        return "Cache-Purge is empty: " WORDS_ADVICE;
+    if (reach & (reach - 1))
+        return "Cache-Purge says more than one of `prefix`, `host` and `all`: send one of them";
+    if (tagged && cache_tags_each(f, see_label, NULL) == 0)
+        return "Cache-Tag and Surrogate-Key name no tag: write them as in `Cache-Tag: red, blue`";
+    if (grouped && cache_groups_each(f, see_label, NULL) == 0)
+        return "Cache-Groups is no list of strings: write `Cache-Groups: \"news\"`, with the "
+               "quotes";
+    if (reach && (tagged || grouped))
+        return "tags and groups are purged wherever they are: leave `prefix`, `host` and `all` out "
+               "of Cache-Purge, or send no tags and groups";
+    return NULL;
+}
+
+/* It is for an operator: he is told more than that it is a bad request. */
+static void
+refuse(struct exchange *x, struct slice sentence)
+{
+    exchange_fault(x, REASON_BAD_REQUEST, OK, "PURGE: %.*s", SLICE_ARG(sentence));
+    exchange_respond(x, 400, SLICE("text/plain; charset=utf-8"),
+                     arena_printf(&x->arena, "%.*s\n", SLICE_ARG(sentence)));
+}
+
+/* False after answering 400. */
+static bool
+is_understood(struct exchange *x, unsigned *words)
+{
+    struct slice unknown;
+    const char *fault;
+
+    if (!read_words(&x->request.fields, words, &unknown)) {
+        refuse(x, arena_printf(&x->arena, "Cache-Purge has no word `%.*s`: " WORDS_ADVICE,
+                               SLICE_ARG(unknown)));
+        return false;
+    }
+    fault = fault_of(&x->request.fields, *words);
+    if (fault)
+        refuse(x, slice_str(fault));
+    return !fault;
 }
 
 void
 cache_purge(struct visit *v)
 {
     struct exchange *x = v->x;
-    struct purging p = {v, has_word(&x->request.fields, SLICE("soft"))};
+    struct purging p = {.v = v};
     const char *what;
+    unsigned words;
 
     if (!may_purge(v->c, x)) {
         exchange_refuse(x, 403, REASON_NOT_ALLOWED, "PURGE from %.*s",
                         SLICE_ARG(x->client_ip));
         return;
     }
-    what = let_go(&p);
+    if (!is_understood(x, &words))
+        return;
+    p.soft = words & WORD_SOFT;
+    what = let_go(&p, words);
     if (!what) {
         exchange_refuse(x, 503, REASON_OUT_OF_MEMORY, "PURGE");
         return;

@@ -95,7 +95,8 @@ def test_conditions_of_clients_are_answered_here(proxy, pages):
         assert answer.get("etag") == '"1"' and answer.has("date") and answer.get("cache-control") == "max-age=60"
     for condition in [("If-None-Match", '"2"'), ("If-Modified-Since", http_date(-2000))]:
         assert ask(proxy, "/cond", condition).status == 200
-    assert ask(proxy, "/cond", ("If-Match", '"2"')).status == 412
+    failed = ask(proxy, "/cond", ("If-Match", '"2"'))
+    assert failed.status == 412 and failed.cache["hit"] and failed.all("cache-status") == [failed.get("cache-status")]
     assert pages.asked("/cond") == 1
 
 
@@ -117,6 +118,7 @@ def test_ranges_are_cut_from_the_whole(proxy, pages, asked, status, content_rang
     for turn in range(2):
         answer = ask(proxy, path, ("Range", asked))
         assert (answer.status, answer.get("content-range")) == (status, content_range), turn
+        assert answer.cache["hit"] == bool(turn) and answer.cache["fwd"] == (None if turn else "uri-miss")
         assert body is None or answer.body == body
     assert pages.asked(path) == 1 and not pages.last(path).has("range")
 

@@ -308,13 +308,15 @@ cache_serve(struct visit *v, struct store_object *o, struct cache_filling *filli
         refuse_answer(v, o, filling);
         return true;
     }
-    cache_serve_status(v);
     if (length >= 0) {
         s->representation.length = (uint64_t) length;
         answer(v, s);
+        /* Behind it: 412 and 416 begin with fields of their own. */
+        cache_serve_status(v);
         /* The shelf lies in the exchange's arena. */
         return !s->outdated;
     }
+    cache_serve_status(v);
     if (x->request.method != METHOD_HEAD)
         x->response.body = shelf_open(&s->representation, x, 0, WHOLE);
     shelf_release(&s->representation);

@@ -136,6 +136,13 @@ def test_a_get_with_a_body_passes(proxy, pages):
     assert pages.last("/body").body == b"q=1"
 
 
+def test_a_get_with_a_body_of_no_bytes_has_none(proxy, pages):
+    pages["/empty-body"] = page("x", MINUTE)
+    first, second = twice(proxy, "/empty-body", ("Content-Length", "0"))
+    assert first.cache["stored"] and second.cache["hit"]
+    assert ask(proxy, "/empty-body", ("Content-Length", "0")).cache["hit"] and pages.asked("/empty-body") == 1
+
+
 def test_the_query_and_the_host_are_in_the_key(proxy, pages):
     for path in ("/q?a=1", "/q?a=2", "/q", "/q?"):
         pages[path] = page(path, MINUTE)

@@ -387,6 +387,13 @@ begin(struct visit *v, const struct middleware *self, struct exchange *x)
     return true;
 }
 
+/* `Content-Length: 0` says that there is none. */
+static bool
+has_body(const struct exchange *x)
+{
+    return x->request.body && x->request.body->length != 0;
+}
+
 static void
 cache_handle(const struct middleware *self, struct exchange *x)
 {
@@ -399,7 +406,7 @@ cache_handle(const struct middleware *self, struct exchange *x)
     }
     if (cache_purge_wanted(c, x)) {
         cache_purge(&v);
-    } else if (x->request.body && cache_serves_method(x->request.method)) {
+    } else if (has_body(x) && cache_serves_method(x->request.method)) {
         pass(&v, CACHE_FORWARD_BYPASS); /* which is not in the key */
         cache_serve_status(&v);
     } else if (cache_serves_method(x->request.method)) {

@@ -70,6 +70,26 @@ def test_hosts_that_are_the_same_and_are_not_sent_so(pages, proxy, host):
     assert ask(proxy, "/", ("Host", "good.example")).body == b"http://good.example/link"
 
 
+@pytest.mark.parametrize("host", ["GOOD.example", "good.example.", "Good.Example:80"])
+def test_an_odd_host_changes_nothing_for_others(stage, pages, host):
+    """It is served what the host has, and what is fetched for it is its own: no page, no fields of a 304."""
+    proxy = stage.proxy(pages.origin, use=["cache"])
+    pages["/fresh"] = lambda request, before: page(request.get("host"), MINUTE)
+    pages["/stale"] = lambda request, before: page("", ("Cache-Control", "max-age=60"), ("X-Host", request.get("host")),
+                                                   status=304) if request.get("if-none-match") \
+        else page(request.get("host"), ("Cache-Control", "max-age=0"), ("ETag", '"1"'))
+    pages["/behind"] = lambda request, before: page(request.get("host"), ("Cache-Control", "max-age=0, stale-while-revalidate=60"))
+    first = ask(proxy, "/fresh", host=host)
+    assert first.body == host.encode() and first.cache["detail"] == "unkeyed-field" and not first.cache["stored"]
+    for path in ("/fresh", "/stale", "/behind"):
+        assert ask(proxy, path, host="good.example").body == b"good.example"
+    assert ask(proxy, "/fresh", host=host).cache["hit"]
+    assert ask(proxy, "/stale", host=host).body == host.encode()
+    assert ask(proxy, "/behind", host=host).body == b"good.example" and pages.asked("/behind") == 1
+    confirmed = ask(proxy, "/stale", host="good.example")
+    assert confirmed.cache["fwd"] == "stale" and confirmed.get("x-host") == "good.example"
+
+
 @pytest.mark.parametrize("name", [
     "X-Forwarded-Prefix", "X-Forwarded-Path", "X-Forwarded-Uri", "X-Forwarded-Ssl", "X-Original-URI", "X-Url-Scheme",
     "Front-End-Https", "X-HTTP-Host-Override", "X-Middleware-Rewrite", "X-Middleware-Prefetch", "X-Invoke-Path",

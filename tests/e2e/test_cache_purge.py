@@ -42,6 +42,19 @@ def test_what_an_unsafe_method_changed(proxy, pages, method):
     assert not is_kept(proxy, path)
 
 
+@pytest.mark.parametrize("method", ["POST", "PURGE"])
+@pytest.mark.parametrize("kept, named", [("x.example", "X.example"), ("X.example.", "x.example"), ("X.EXAMPLE", "x.example.")])
+def test_a_host_is_the_same_however_it_is_spelt(proxy, pages, method, kept, named):
+    """RFC 3986 3.2.2: whoever asks next gets nothing that was there before."""
+    path = f"/spelt/{method}/{kept}"
+    pages[path] = lambda asked, before: page(f"{asked.method} {before}", MINUTE)
+    for host in (kept, "x.example"):
+        ask(proxy, path, host=host)
+    assert ask(proxy, path, host=kept).cache["hit"]
+    ask(proxy, path, method=method, host=named)
+    assert not ask(proxy, path, host=kept).cache["hit"]
+
+
 def test_a_failed_change_changes_nothing(proxy, pages):
     keep(proxy, pages, "/refused")
     kept, pages["/refused"] = pages["/refused"], page("no", status=403)

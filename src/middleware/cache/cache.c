@@ -291,6 +291,12 @@ validate(struct visit *v, enum cache_cause cause)
                                  : CACHE_FORWARD_REQUEST;
 
     v->told.detail = cache_cause_name(cause);
+    /* A 304 would change what is kept for others. */
+    if (v->odd) {
+        leave(&v->found);
+        fetch_past(v, why);
+        return;
+    }
     if (v->x->request.method == METHOD_HEAD) {
         ask_head(v, why);
         return;
@@ -328,7 +334,7 @@ found(struct visit *v)
         d.use = CACHE_SERVE;
     switch (d.use) {
     case CACHE_REFRESH:
-        if (store_refill(v->found, &v->fresh) == STORE_MISS)
+        if (!v->odd && store_refill(v->found, &v->fresh) == STORE_MISS)
             cache_refresh(v);
         leave(&v->fresh);
         break;
@@ -382,8 +388,9 @@ begin(struct visit *v, const struct middleware *self, struct exchange *x)
         return false;
     cache_control_of_request(&x->request.fields, &v->asked);
     v->keep = may_keep(v);
+    v->odd = cache_find_host_is_odd(x);
     /* Others could hardly use what this one gets: they do not wait for it. */
-    v->fill = v->keep && !fields_has(&x->request.fields, FIELD_AUTHORIZATION);
+    v->fill = v->keep && !v->odd && !fields_has(&x->request.fields, FIELD_AUTHORIZATION);
     return true;
 }
 

@@ -114,6 +114,8 @@ refusal_of(const struct visit *v, const struct answer *a)
     enum cache_refusal why =
         cache_refuses(&v->c->rules, &a->pair, v->times.answered_unix_s);
 
+    if (why == CACHE_MAY_STORE && v->odd)
+        why = CACHE_REFUSED_UNKEYED;
     if (why == CACHE_MAY_STORE && v->c->strict_paths)
         why = cache_target_refuses(&v->x->request.target, r->status,
                                    fields_value(&r->fields, FIELD_CONTENT_TYPE));

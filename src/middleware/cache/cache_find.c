@@ -37,17 +37,13 @@ cache_find_uri(const struct visit *v)
                         slice_is_present(query) ? "?" : "", SLICE_ARG(query));
 }
 
-/* As servers are told it: to them, "EXAMPLE.com" and "example.com." may be others than
- * "example.com", or what they write into links. */
-static struct slice
-host_of(const struct exchange *x)
+bool
+cache_find_host_is_odd(const struct exchange *x)
 {
     struct slice sent = x->request.authority, host = x->request.host;
 
-    if (sent.n == 0 ||
-        (slice_starts(sent, host) && (sent.n == host.n || sent.at[host.n] == ':')))
-        return host;
-    return sent;
+    return sent.n && !(slice_starts(sent, host) &&
+                       (sent.n == host.n || sent.at[host.n] == ':'));
 }
 
 /* Scheme, host, port, path and query, in one go where they are short: each hash costs its
@@ -59,7 +55,7 @@ key_of_uri(const struct visit *v, struct slice path, struct slice query)
     const struct exchange *x = v->x;
     bool secure = slice_eq(x->scheme, SLICE("https"));
     uint16_t port = x->request.port ? x->request.port : secure ? 443 : 80;
-    struct slice host = host_of(x);
+    struct slice host = x->request.host;
     struct origin {
         uint32_t host_n, path_n;
         uint16_t port;

@@ -134,6 +134,7 @@ struct visit {
     bool                     again;   /* it has begun anew, which happens once */
     bool                     fill;    /* a miss may be ours to fill, while others wait */
     bool                     keep;    /* what is fetched may be kept, though nobody waits for it */
+    bool                     odd;     /* its host is: what is fetched is not for others */
 };
 
 enum cache_found {
@@ -149,6 +150,10 @@ bool cache_find_begin(struct visit *v);
 struct store_key cache_find_key(const struct visit *v, struct slice path, struct slice query);
 /* "host/path?query", which purges by prefix compare; absent: no memory. */
 struct slice cache_find_uri(const struct visit *v);
+/* Its host is not spelt as keys have it: "EXAMPLE.com", "example.com.".  It finds what is kept for
+ * that host, but servers are told the host as it came, and may write it into links or take it for
+ * another one: what they answer is not for others. */
+bool cache_find_host_is_odd(const struct exchange *x);
 enum cache_found cache_find(struct visit *v);
 /* v->found is to be fetched anew: ours to do (CACHE_NOTHING), or v->found is now what somebody else
  * has fetched meanwhile (CACHE_FOUND). */

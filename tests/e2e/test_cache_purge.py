@@ -193,6 +193,12 @@ def test_purge_a_host_and_everything(proxy, pages):
     assert not is_kept(proxy, "/h") and not ask(proxy, "/h", host="other.example").cache["hit"]
 
 
+def test_purge_as_many_tags_as_may_be(proxy, pages):
+    keep(proxy, pages, "/t/last", ("Cache-Tag", "last"))
+    purge(proxy, "/", ("Cache-Tag", ",".join(f"t{n}" for n in range(254)) + ",last"))
+    assert not is_kept(proxy, "/t/last")
+
+
 def test_purge_tags_by_either_field(proxy, pages):
     for n, name in enumerate(("Cache-Tag", "Surrogate-Key")):
         keep(proxy, pages, f"/either/{n}", ("Cache-Tag", "either"))
@@ -206,6 +212,7 @@ def test_purge_tags_by_either_field(proxy, pages):
     ([("Cache-Purge", "prefix, host")], "one of them"), ([("Cache-Purge", "all"), ("Cache-Purge", "host")], "one of them"),
     ([("Cache-Groups", "news")], "with the quotes"), ([("Cache-Groups", "")], "with the quotes"),
     ([("Cache-Tag", "")], "no tag"), ([("Cache-Tag", " , ,")], "no tag"), ([("Surrogate-Key", "")], "no tag"),
+    ([("Cache-Tag", ",".join(f"t{n}" for n in range(256)) + ",red")], "255 at most"),
     ([("Cache-Tag", "red"), ("Cache-Purge", "prefix")], "leave `prefix`"),
     ([("Surrogate-Key", "red"), ("Cache-Purge", "soft, all")], "leave `prefix`"),
     ([("Cache-Groups", '"news"'), ("Cache-Purge", "host")], "leave `prefix`"),

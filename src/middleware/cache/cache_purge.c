@@ -200,19 +200,24 @@ fault_of(const struct fields *f, unsigned words)
 {
     bool tagged = fields_find(f, SLICE("Cache-Tag")) || fields_find(f, SLICE("Surrogate-Key"));
     bool grouped = fields_find(f, SLICE("Cache-Groups"));
+    size_t tags = cache_tags_each(f, see_label, NULL),
+           groups = cache_groups_each(f, see_label, NULL);
     unsigned reach = words & (WORD_PREFIX | WORD_HOST | WORD_ALL);
 
     if (!words && fields_find(f, SLICE("Cache-Purge")))
         return "Cache-Purge is empty: " WORDS_ADVICE;
     if (reach & (reach - 1))
         return "Cache-Purge says more than one of `prefix`, `host` and `all`: send one of them";
-    if (tagged && cache_tags_each(f, see_label, NULL) == 0)
+    if (tagged && tags == 0)
         return "Cache-Tag and Surrogate-Key name no tag: write them as in `Cache-Tag: red, blue`";
-    if (grouped && cache_groups_each(f, see_label, NULL) == 0)
+    if (grouped && groups == 0)
         return "Cache-Groups is no list of strings: write `Cache-Groups: \"news\"`, with the "
                "quotes";
+    /* Those behind the last that is looked at would stay. */
+    if (tags == CACHE_TAGS_MAX || groups == CACHE_TAGS_MAX)
+        return "these are too many tags or groups for one request: send several, of 255 at most";
     if (reach && (tagged || grouped))
-        return "tags and groups are purged wherever they are: leave `prefix`, `host` and `all` out "
+        return "tags and groups have a reach of their own: leave `prefix`, `host` and `all` out "
                "of Cache-Purge, or send no tags and groups";
     return NULL;
 }

@@ -316,3 +316,17 @@ fields_may_trail(const struct fields *f)
 {
     return !(f->present & not_in_trailers);
 }
+
+void
+fields_remove_late(struct fields *f)
+{
+    size_t kept = 0;
+
+    if (fields_may_trail(f))
+        return;
+    for (size_t i = 0; i < f->n; i++)
+        if (field_may_trail(f->at[i].id))
+            f->at[kept++] = f->at[i];
+    f->n = (uint32_t) kept;
+    f->present &= ~not_in_trailers;
+}

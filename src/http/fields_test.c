@@ -114,6 +114,23 @@ TEST(remove_takes_all_of_a_name)
     EXPECT_EQ(f.n, 0);
 }
 
+TEST(what_is_too_late_in_trailers_is_removed)
+{
+    struct fields f = make("ETag: e|Set-Cookie: a|X-Sum: 1|content-length: 5|Connection: X-Sum|"
+                           "X-Sum: 2|Set-Cookie: b|Transfer-Encoding: chunked|grpc-status: 0");
+
+    EXPECT(!fields_may_trail(&f));
+    fields_remove_late(&f);
+    EXPECT_STR(show(&f), "ETag: e|X-Sum: 1|X-Sum: 2|grpc-status: 0");
+    EXPECT(fields_may_trail(&f) && fields_has(&f, FIELD_ETAG));
+    EXPECT(!fields_has(&f, FIELD_SET_COOKIE) && !fields_has(&f, FIELD_CONTENT_LENGTH));
+    fields_remove_late(&f);
+    EXPECT_EQ(f.n, 4);
+    f = make("Cache-Control: no-store");
+    fields_remove_late(&f);
+    EXPECT_EQ(f.n, 0);
+}
+
 TEST(fields_grow_up_to_their_maximum)
 {
     struct fields f;

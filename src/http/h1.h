@@ -128,15 +128,22 @@ struct h1_chunked {
  * Consumes framing and gives at most one run of content: *data is set to content inside `bytes`
  * (maybe empty) and *used to how many bytes of `bytes` are done with, content included.  H1_MORE:
  * call again with what follows; H1_DONE: the last chunk's line is consumed, trailers follow
- * (h1_parse_trailers).  Chunk extensions are skipped, at most 4 KiB of them a message.
+ * (h1_parse_trailers, h1_parse_response_trailers).  Chunk extensions are skipped, at most 4 KiB of
+ * them a message.
  */
 enum h1_result h1_chunked_next(struct h1_chunked *c, struct slice bytes, struct slice *data,
                                size_t *used, enum h1_fault *fault);
-/* The trailer section with its final empty line; as h1_parse_request.  Fields that frame, route or
- * authenticate (RFC 9110 6.5.1) are H1_BAD_TRAILER. */
+/* The trailer section of a request with its final empty line; as h1_parse_request.  Fields that
+ * frame, route or authenticate (RFC 9110 6.5.1) are H1_BAD_TRAILER. */
 enum h1_result h1_parse_trailers(struct slice bytes, size_t *scanned,
                                  const struct h1_limits *limits, struct arena *arena,
                                  struct fields *trailers, size_t *used, enum h1_fault *fault);
+/* The same of a response, but such fields are left out (RFC 9112 7.1.2): its content is complete,
+ * and the client has most of it already. */
+enum h1_result h1_parse_response_trailers(struct slice bytes, size_t *scanned,
+                                          const struct h1_limits *limits, struct arena *arena,
+                                          struct fields *trailers, size_t *used,
+                                          enum h1_fault *fault);
 
 /* Writes "SIZE CRLF" of a chunk of n > 0 bytes into out (18 bytes are enough); how many. */
 size_t h1_chunk_header(char *out, uint64_t n);

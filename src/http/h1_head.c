@@ -497,20 +497,6 @@ read_response(struct reader *r, enum method request, struct h1_head *head)
     return judge_response(r, request, head);
 }
 
-/* ------------------------------------------------------------------ trailers */
-
-static enum h1_result
-read_trailers(struct reader *r, struct fields *trailers)
-{
-    enum h1_result result;
-
-    r->when_full = H1_HEAD_TOO_LARGE;
-    result = read_fields(r, trailers);
-    if (result == H1_DONE && !fields_may_trail(trailers))
-        return bad(r, H1_BAD_TRAILER);
-    return result;
-}
-
 /* ------------------------------------------------------------------ the door */
 
 /* Member by member: clearing it in one go becomes "rep stos", which takes longer than all this. */
@@ -561,9 +547,10 @@ h1_parse_response(struct slice bytes, size_t *scanned, const struct h1_limits *l
     return conclude(&r, result, window, limits->head_bytes, scanned, used, fault);
 }
 
-enum h1_result
-h1_parse_trailers(struct slice bytes, size_t *scanned, const struct h1_limits *limits,
-                  struct arena *arena, struct fields *trailers, size_t *used, enum h1_fault *fault)
+/* Whatever fields they are. */
+static enum h1_result
+parse_trailers(struct slice bytes, size_t *scanned, const struct h1_limits *limits,
+               struct arena *arena, struct fields *trailers, size_t *used, enum h1_fault *fault)
 {
     struct slice window = slice_first(bytes, limits->head_bytes);
     struct reader r = {.at = window.at, .fault = H1_OK, .when_full = H1_HEAD_TOO_LARGE};
@@ -572,7 +559,32 @@ h1_parse_trailers(struct slice bytes, size_t *scanned, const struct h1_limits *l
     if (window.n && is_worth_parsing(window, *scanned, limits->head_bytes)) {
         fields_init(trailers, arena, 0, limits->fields);
         r.end = window.at + window.n;
-        result = read_trailers(&r, trailers);
+        result = read_fields(&r, trailers);
     }
     return conclude(&r, result, window, limits->head_bytes, scanned, used, fault);
+}
+
+enum h1_result
+h1_parse_trailers(struct slice bytes, size_t *scanned, const struct h1_limits *limits,
+                  struct arena *arena, struct fields *trailers, size_t *used, enum h1_fault *fault)
+{
+    enum h1_result result = parse_trailers(bytes, scanned, limits, arena, trailers, used, fault);
+
+    if (result != H1_DONE || fields_may_trail(trailers))
+        return result;
+    *used = 0;
+    *fault = H1_BAD_TRAILER;
+    return H1_BAD;
+}
+
+enum h1_result
+h1_parse_response_trailers(struct slice bytes, size_t *scanned, const struct h1_limits *limits,
+                           struct arena *arena, struct fields *trailers, size_t *used,
+                           enum h1_fault *fault)
+{
+    enum h1_result result = parse_trailers(bytes, scanned, limits, arena, trailers, used, fault);
+
+    if (result == H1_DONE)
+        fields_remove_late(trailers);
+    return result;
 }

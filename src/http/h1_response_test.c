@@ -280,6 +280,29 @@ TEST(trailers_must_not_frame_route_or_authenticate)
     }
 }
 
+static enum h1_result
+parse_response_trailers(struct slice bytes)
+{
+    size_t scanned = 0;
+
+    arena_init(&arena, memory, sizeof(memory), 0);
+    return h1_parse_response_trailers(bytes, &scanned, &wide, &arena, &trailers, &used, &fault);
+}
+
+TEST(a_response_ends_well_without_what_must_not_trail)
+{
+    struct slice bytes = SLICE("Set-Cookie: a\r\nX-Sum: 1\r\nContent-Length: 5\r\n\r\nHTTP");
+
+    EXPECT_EQ(parse_response_trailers(bytes), H1_DONE);
+    EXPECT_EQ(used, bytes.n - 4);
+    EXPECT_EQ(trailers.n, 1);
+    EXPECT_STR(trailers.at[0].name, "X-Sum");
+    EXPECT(!fields_has(&trailers, FIELD_CONTENT_LENGTH));
+    EXPECT_EQ(parse_response_trailers(slice_first(bytes, bytes.n - 5)), H1_MORE);
+    EXPECT_EQ(parse_response_trailers(SLICE("Content-Length : 5\r\n\r\n")), H1_BAD);
+    EXPECT_EQ(fault, H1_SPACE_BEFORE_COLON);
+}
+
 TEST(trailers_are_as_strict_and_as_limited_as_heads)
 {
     struct h1_limits limits = {.head_bytes = 20, .fields = 2};

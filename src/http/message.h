@@ -119,6 +119,8 @@ bool fields_remove_hop_by_hop(struct fields *f);
 /* Not of a kind that is too late in a trailer (RFC 9110 6.5.1); all of them. */
 bool field_may_trail(enum field_id id);
 bool fields_may_trail(const struct fields *f);
+/* Removes those that may not trail; the others keep their order. */
+void fields_remove_late(struct fields *f);
 /* True when a comma-separated list field holds the token, any case. */
 bool fields_list_has(const struct fields *f, enum field_id id, struct slice token);
 /* The value of a cookie in the Cookie fields; absent when there is none (RFC 6265 5.4). */

@@ -257,8 +257,8 @@ read_trailers(struct relay *r)
     enum h1_fault fault;
 
     for (;;) {
-        enum h1_result result = h1_parse_trailers(unread(r), &scanned, &limits, &r->x->arena,
-                                                  &r->trailers, &used, &fault);
+        enum h1_result result = h1_parse_response_trailers(
+            unread(r), &scanned, &limits, &r->x->arena, &r->trailers, &used, &fault);
 
         if (result == H1_BAD)
             return relay_malformed(r, h1_fault_words(fault));

@@ -115,16 +115,6 @@ on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, const ui
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
-/* RFC 9110 6.5.1 */
-static int
-on_trailers(nghttp2_session *session, struct h2_call *call)
-{
-    if (fields_may_trail(&call->trailers))
-        return 0;
-    call->malformed = true;
-    return reset(session, call, NGHTTP2_PROTOCOL_ERROR, h1_fault_words(H1_BAD_TRAILER));
-}
-
 /* One that was not taken yet is replaced; however many there are, their memory stays until the
  * end. */
 static int
@@ -143,8 +133,10 @@ on_head(nghttp2_session *session, struct h2_call *call)
 {
     if (call->too_large)
         return 0;
-    if (call->has_head)
-        return on_trailers(session, call);
+    if (call->has_head) {
+        fields_remove_late(&call->trailers); /* RFC 9110 6.5.1 */
+        return 0;
+    }
     if (call->gathered.status < 200)
         return on_interim(session, call);
     call->head = call->gathered;

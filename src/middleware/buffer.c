@@ -74,6 +74,12 @@ look_at_folder(struct config_bind *b, const struct buffer *o)
                             "clients", "there is no folder %.*s", SLICE_ARG(o->folder));
 }
 
+static void
+release_disk(void *what)
+{
+    spool_disk_close(what);
+}
+
 static bool
 buffer_check(struct config_bind *b, void *object)
 {
@@ -84,6 +90,9 @@ buffer_check(struct config_bind *b, void *object)
     o->used = arena_calloc(config_bind_arena(b), 1, sizeof(*o->used));
     o->folder = config_bind_path(b, &o->folder, o->folder);
     if (!o->used || !o->folder.at)
+        return config_bind_error(b, o, NULL, "out of memory");
+    o->disk = spool_disk_open(o->folder);
+    if (!o->disk || !config_bind_cleanup(b, release_disk, o->disk))
         return config_bind_error(b, o, NULL, "out of memory");
     look_at_folder(b, o);
     return true;

@@ -25,6 +25,9 @@ struct spool_limits {
     uint64_t memory, file; /* bytes */
 };
 
+/* A folder of temporary files, and whether it is in trouble; one for each name in the process. */
+struct spool_disk;
+
 /* How much is in use at this moment. */
 struct spool_used {
     _Atomic uint64_t memory, file;
@@ -36,7 +39,8 @@ struct buffer {
     struct spool_limits route;  /* of all that pass this entry of a `use:` */
     struct spool_limits total;  /* of the whole process: what others keep counts too */
     struct slice        folder; /* ends in a zero byte */
-    struct spool_used  *used;   /* of this entry; the one thing here that is written */
+    struct spool_disk  *disk;   /* that folder, shared with the other entries that name it */
+    struct spool_used  *used;   /* of this entry; this and the disk are all that is written */
 };
 
 /* ------------------------------------------------------------------ budgets and counters */
@@ -71,9 +75,14 @@ struct spool_counts *spool_counts(void);
 /* Those of all workers, and what is in use in the process now. */
 void spool_read_counts(struct spool_counts *sum, struct spool_limits *used);
 
-/* The folder of temporary files is left alone for a while after it failed; all workers. */
-bool spool_disk_rests(void);
-/* It does from now on.  why: for the log. */
+/* The one of that name, which lasts until everybody has given it back; NULL: out of memory.  From
+ * any thread. */
+struct spool_disk *spool_disk_open(struct slice folder);
+void spool_disk_close(struct spool_disk *disk);
+/* The folder is left alone for a while after it failed, by all workers and by each entry that names
+ * it; others are not. */
+bool spool_disk_rests(const struct spool_disk *disk);
+/* It is from now on.  why: for the log. */
 void spool_disk_failed(const struct buffer *o, const char *why);
 
 /* ------------------------------------------------------------------ the bytes */

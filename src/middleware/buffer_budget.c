@@ -5,16 +5,30 @@
  * Three limits hold at once: of the body, of the entry in a `use:`, of the process.  Each entry
  * compares what the whole process has in use with a limit of its own, so that those with a lower
  * one stop first and leave room to the others.
+ *
+ * A folder that fails is in trouble for everybody who uses it, and for nobody else: what is known
+ * of it stands in a list of the process, so that a reload, too, finds it as it was.
  */
+#include "base/list.h"
 #include "middleware/buffer.h"
 #include "observe/log.h"
 #include "runtime/quiesce.h"
 
+#include <pthread.h>
+#include <stdlib.h>
+
 enum { REST_US = 10000000 };
+
+struct spool_disk {
+    struct list      link; /* in disks */
+    size_t           users;
+    _Atomic uint64_t rests_until_us;
+    size_t           n;
+    char             folder[];
+};
 
 static struct spool_used process;
 static struct spool_counts workers[WORKERS_MAX];
-static _Atomic uint64_t rests_until_us;
 
 /* ------------------------------------------------------------------ budgets */
 
@@ -107,17 +121,72 @@ spool_read_counts(struct spool_counts *sum, struct spool_limits *used)
 
 /* ------------------------------------------------------------------ a folder in trouble */
 
-bool
-spool_disk_rests(void)
+/* The lock is for the list and the numbers of users. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct list disks = {&disks, &disks};
+
+static struct spool_disk *
+find_disk(struct slice folder)
 {
-    return loop_now_us() < atomic_load_explicit(&rests_until_us, memory_order_relaxed);
+    for (struct list *l = disks.next; l != &disks; l = l->next) {
+        struct spool_disk *disk = list_entry(l, struct spool_disk, link);
+
+        if (slice_eq(slice_of(disk->folder, disk->n), folder))
+            return disk;
+    }
+    return NULL;
+}
+
+static struct spool_disk *
+add_disk(struct slice folder)
+{
+    struct spool_disk *disk = calloc(1, sizeof(*disk) + folder.n);
+
+    if (!disk)
+        return NULL;
+    disk->n = folder.n;
+    memcpy(disk->folder, folder.at, folder.n);
+    list_push(&disks, &disk->link);
+    return disk;
+}
+
+struct spool_disk *
+spool_disk_open(struct slice folder)
+{
+    struct spool_disk *disk;
+
+    pthread_mutex_lock(&lock);
+    disk = find_disk(folder);
+    if (!disk)
+        disk = add_disk(folder);
+    if (disk)
+        disk->users++;
+    pthread_mutex_unlock(&lock);
+    return disk;
+}
+
+void
+spool_disk_close(struct spool_disk *disk)
+{
+    pthread_mutex_lock(&lock);
+    if (--disk->users == 0) {
+        list_remove(&disk->link);
+        free(disk);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+bool
+spool_disk_rests(const struct spool_disk *disk)
+{
+    return loop_now_us() < atomic_load_explicit(&disk->rests_until_us, memory_order_relaxed);
 }
 
 /* Of the many bodies that meet the same trouble, the first says so. */
 void
 spool_disk_failed(const struct buffer *o, const char *why)
 {
-    uint64_t until_us = atomic_exchange(&rests_until_us, loop_now_us() + REST_US);
+    uint64_t until_us = atomic_exchange(&o->disk->rests_until_us, loop_now_us() + REST_US);
 
     counter_add(&spool_counts()->file_failed, 1);
     if (loop_now_us() >= until_us)

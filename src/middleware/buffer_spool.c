@@ -149,7 +149,7 @@ has_file(struct spool *s)
 {
     enum err e;
 
-    if (s->no_file || s->options->each.file == 0 || spool_disk_rests())
+    if (s->no_file || s->options->each.file == 0 || spool_disk_rests(s->options->disk))
         return false;
     if (s->fd >= 0)
         return true;

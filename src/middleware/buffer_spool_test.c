@@ -18,6 +18,7 @@ enum { KIB = 1024, BIG = 1024 * KIB };
 static struct loop loop;
 static struct spool_used used;
 static struct buffer options;
+static struct spool_disk *disk; /* of all tests */
 static struct spool s;
 static char *pattern; /* BIG bytes that differ wherever one looks */
 static uint64_t put_total, taken_total;
@@ -30,11 +31,14 @@ set_up(uint64_t memory, uint64_t file)
     static uint64_t minutes;
 
     clock_freeze(clock_monotonic_us() + ++minutes * 60000000, clock_wall_us());
+    if (!disk)
+        disk = spool_disk_open(SLICE("/tmp"));
     options = (struct buffer){
         .each = {memory, file},
         .route = {BIG, BIG},
         .total = {BIG, BIG},
         .folder = SLICE("/tmp"),
+        .disk = disk,
         .used = &used,
     };
     used = (struct spool_used){0};
@@ -269,13 +273,48 @@ TEST(without_the_folder_there_is_memory)
 
     set_up(64 * KIB, BIG);
     options.folder = SLICE("/nonexistent");
+    options.disk = spool_disk_open(options.folder);
     run(limited_to_memory);
     EXPECT(right);
     EXPECT_EQ(failures(), before + 1);
-    EXPECT(spool_disk_rests());
+    EXPECT(spool_disk_rests(options.disk));
     clock_freeze(clock_monotonic_us() + 11000000, clock_wall_us());
     loop_once(&loop, 0);
-    EXPECT(!spool_disk_rests());
+    EXPECT(!spool_disk_rests(options.disk));
+    spool_disk_close(options.disk);
+    tear_down();
+}
+
+static void
+use_the_file(void *arg)
+{
+    (void) arg;
+    EXPECT_EQ(put(300 * KIB, 50 * KIB), 300 * KIB);
+    EXPECT_EQ(take_up_to(BIG), ERR_END);
+    EXPECT_EQ(taken_total, put_total);
+}
+
+TEST(a_folder_in_trouble_leaves_the_others_alone)
+{
+    struct spool_disk *gone = spool_disk_open(SLICE("/nonexistent")), *again;
+    struct buffer other;
+
+    set_up(64 * KIB, BIG);
+    other = options;
+    other.folder = SLICE("/nonexistent");
+    other.disk = gone;
+    spool_disk_failed(&other, "it is gone");
+    again = spool_disk_open(SLICE("/nonexistent"));
+    EXPECT(again == gone && spool_disk_rests(again));
+    EXPECT(!spool_disk_rests(disk));
+    run(use_the_file);
+    EXPECT(right);
+    spool_disk_close(gone);
+    EXPECT(spool_disk_rests(again));
+    spool_disk_close(again);
+    again = spool_disk_open(SLICE("/nonexistent"));
+    EXPECT(!spool_disk_rests(again));
+    spool_disk_close(again);
     tear_down();
 }
 
@@ -342,7 +381,7 @@ avoid_slow_disk(void *arg)
 {
     (void) arg;
     atomic_store(&disk_is_slow, false);
-    EXPECT(spool_disk_rests());
+    EXPECT(spool_disk_rests(disk));
     EXPECT_EQ(put(50 * KIB, 50 * KIB), 0);
     EXPECT(!s.no_file);
     clock_freeze(clock_monotonic_us() + 11000000, clock_wall_us());

@@ -532,6 +532,20 @@ def test_a_folder_that_is_gone(stage):
         assert client.response().body == body
 
 
+def test_one_folder_in_trouble_stops_no_other(stage):
+    body = pattern(8 * MIB)
+    bad = {**SMALL, "folder": f"{stage.folder()}/gone"}
+    origin = stage.origin(sends(body))
+    proxy = stage.proxy(origin, routes=[{"path": "/bad", "use": [{"buffer": bad}], "to": "app"},
+                                        {"use": [{"buffer": SMALL}], "to": "app"}])
+    with slow_client(proxy.address) as one, slow_client(proxy.address) as two:
+        one.request(target="/bad")
+        eventually(lambda: "buffering without temporary files" in proxy.stderr)
+        two.request()
+        eventually(lambda: temporary_files(proxy), within=5, what="the good folder has a file")
+        assert one.response().body == body and two.response().body == body
+
+
 def test_temporary_files_have_no_name(stage):
     folder = stage.folder()
     os.chmod(folder, 0o777)

@@ -217,6 +217,21 @@ def test_what_servers_hear(stage, wants, hears):
     assert origin.wait_requests(1).get("accept-encoding") == hears
 
 
+def test_parts_and_not_modified_have_the_vary_of_the_whole(stage):
+    """RFC 9110 15.3.7 and 15.4.5: a cache in front of us would mix up the forms."""
+    def kept(conn, request):
+        conn.respond(200, [("Content-Type", "text/html"), ("ETag", '"e"'), ("Cache-Control", "max-age=60")], b"x" * 5000)
+
+    proxy = stage.proxy(stage.origin(serve_forever(kept)), use=["compress", "cache"])
+    whole = get(proxy.address)
+    assert (whole.status, whole.get("vary")) == (200, "Accept-Encoding")
+    for field, status in [(("If-None-Match", '"e"'), 304), (("If-None-Match", 'W/"e"'), 304),
+                          (("Range", "bytes=0-9"), 206), (("Range", "bytes=0-9,20-29"), 206)]:
+        for coding in ("identity", "gzip"):
+            response = fetch(proxy, "/", coding, [field])
+            assert (response.status, response.get("vary")) == (status, "Accept-Encoding"), field
+
+
 def test_a_range_is_of_the_plain_form(stage):
     def part(conn, request):
         conn.respond(206, [("Content-Type", "text/html"), ("Content-Range", "bytes 0-999/5000")], b"x" * 1000)

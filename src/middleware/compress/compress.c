@@ -100,20 +100,54 @@ has_content(const struct exchange *x)
     return x->request.method == METHOD_HEAD || (r->body && r->body->length != 0);
 }
 
-/* Plain, of a type that is worth it, and nobody has forbidden it: whoever asks, whatever he takes.
- * For such a response Vary says what its form depends on. */
+/* Plain, and nobody has forbidden to change that. */
 static bool
-is_compressible(const struct compress *c, struct exchange *x)
+may_be_encoded(const struct exchange *x)
 {
     const struct fields *f = &x->response.fields;
-    struct slice type = fields_value(f, FIELD_CONTENT_TYPE);
+
+    return !fields_get(f, FIELD_CONTENT_ENCODING) &&
+           !fields_list_has(f, FIELD_CACHE_CONTROL, SLICE("no-transform")) &&
+           !fields_list_has(&x->request.fields, FIELD_CACHE_CONTROL, SLICE("no-transform"));
+}
+
+static bool
+is_worth_it(const struct compress *c, struct slice type)
+{
+    return compress_type_matches(&c->types, type) && grpc_kind(type, NULL) == GRPC_NONE;
+}
+
+/* Whoever asks, whatever he takes. */
+static bool
+is_compressible(const struct compress *c, const struct exchange *x)
+{
+    const struct fields *f = &x->response.fields;
     int64_t length = length_of(x);
 
     return has_content(x) && (length < 0 || (uint64_t) length >= c->min_bytes) &&
-           !fields_get(f, FIELD_CONTENT_ENCODING) && !fields_get(f, FIELD_CONTENT_RANGE) &&
-           compress_type_matches(&c->types, type) && grpc_kind(type, NULL) == GRPC_NONE &&
-           !fields_list_has(f, FIELD_CACHE_CONTROL, SLICE("no-transform")) &&
-           !fields_list_has(&x->request.fields, FIELD_CACHE_CONTROL, SLICE("no-transform"));
+           !fields_get(f, FIELD_CONTENT_RANGE) &&
+           is_worth_it(c, fields_value(f, FIELD_CONTENT_TYPE)) && may_be_encoded(x);
+}
+
+/* A part, or word that nothing is new, of what would be compressed.  Where the type is not told, as
+ * mostly in a 304 and in a 206 of several parts, it may be. */
+static bool
+is_of_compressible(const struct compress *c, const struct exchange *x)
+{
+    struct slice type = fields_value(&x->response.fields, FIELD_CONTENT_TYPE);
+    bool told = slice_is_present(type) && !slice_starts_nocase(type, SLICE("multipart/byteranges"));
+
+    return (x->response.status == 206 || x->response.status == 304) &&
+           (!told || is_worth_it(c, type)) && may_be_encoded(x);
+}
+
+/* What the form depends on.  A 206 and a 304 have the Vary that a 200 would have (RFC 9110 15.3.7,
+ * 15.4.5).  False: out of memory. */
+static bool
+say_vary(const struct compress *c, struct exchange *x)
+{
+    return compress_vary(x, SLICE("Accept-Encoding")) &&
+           (!slice_is_present(c->dictionary) || compress_vary(x, SLICE("Available-Dictionary")));
 }
 
 /* ------------------------------------------------------------------ encoding */
@@ -320,22 +354,19 @@ answer_not_modified(struct exchange *x)
 
     if (at == SLICE_NOT_FOUND || at < 2 || memcmp(asked.at + at - 2, "W/", 2) != 0)
         return;
-    if (compress_weaken_etag(x))
-        (void) compress_vary(x, SLICE("Accept-Encoding"));
+    (void) compress_weaken_etag(x);
 }
 
 static void
 compress_response(const struct compress *c, struct exchange *x, const struct wish *w)
 {
-    bool dictionaries = slice_is_present(c->dictionary);
     enum coding_id id;
 
     if (x->response.status == 304)
         answer_not_modified(x);
-    if (!is_compressible(c, x) || !compress_vary(x, SLICE("Accept-Encoding")) ||
-        (dictionaries && !compress_vary(x, SLICE("Available-Dictionary"))))
-        return;
-    if (c->when && !expr_test(c->when, x))
+    if (is_of_compressible(c, x))
+        (void) say_vary(c, x);
+    if (!is_compressible(c, x) || !say_vary(c, x) || (c->when && !expr_test(c->when, x)))
         return;
     id = choose(c, &w->accept);
     if (x->request.method == METHOD_HEAD) {
@@ -343,7 +374,7 @@ compress_response(const struct compress *c, struct exchange *x, const struct wis
             body_close(take(&x->response.body));
         return;
     }
-    if (dictionaries) {
+    if (slice_is_present(c->dictionary)) {
         offer_dictionary(c, x);
         if (try_dictionary(c, x, w))
             return;

@@ -271,7 +271,44 @@ TEST(not_modified_names_the_form_that_was_asked_about)
     testing_exchange_free(x);
     ask("GET", "gzip", "If-None-Match", "\"v1\"");
     EXPECT_STR(testing_field(x, "ETag"), "\"v1\"");
+    EXPECT_STR(testing_field(x, "Vary"), "Accept-Encoding");
     done();
+}
+
+TEST(parts_and_not_modified_have_the_vary_of_the_whole)
+{
+    static const struct {
+        unsigned    status;
+        const char *type, *name, *value, *vary;
+    } rows[] = {
+        {304, "text/html", NULL, NULL, "Accept-Encoding, Available-Dictionary"},
+        {304, NULL, NULL, NULL, "Accept-Encoding, Available-Dictionary"},
+        {304, "text/html", "Vary", "Cookie", "Cookie, Accept-Encoding, Available-Dictionary"},
+        {304, "image/png", NULL, NULL, NULL},
+        {304, "text/html", "Cache-Control", "no-transform", NULL},
+        {304, "text/html", "Content-Encoding", "gzip", NULL},
+        {206, "text/html", "Content-Range", "bytes 0-9/20000",
+         "Accept-Encoding, Available-Dictionary"},
+        {206, "multipart/byteranges; boundary=x", NULL, NULL,
+         "Accept-Encoding, Available-Dictionary"},
+        {206, "image/png", "Content-Range", "bytes 0-9/20000", NULL},
+        {204, NULL, NULL, NULL, NULL},
+    };
+
+    for (size_t i = 0; i < countof(rows); i++) {
+        answers(rows[i].name, rows[i].value);
+        server.status = rows[i].status;
+        server.fields[0] = rows[i].type ? "Content-Type" : "X-Other";
+        server.fields[1] = rows[i].type ? rows[i].type : "x";
+        server.text.n = rows[i].status == 206 ? 10 : 0;
+        run("compress: {dictionary: '/app/*'}", "gzip");
+        EXPECT_EQ(x->response.status, rows[i].status);
+        if (rows[i].vary)
+            EXPECT_STR(testing_field(x, "Vary"), rows[i].vary);
+        else
+            EXPECT(!slice_is_present(testing_field(x, "Vary")));
+        done();
+    }
 }
 
 TEST(head_gets_the_fields_of_get)

@@ -242,31 +242,82 @@ decode_for(const struct decompress *d, struct exchange *x, const struct accept_e
     return rest;
 }
 
+/* Coded, or a 304 of what may be, since that need not say so; and nobody has forbidden to change
+ * it.  Vary says of each such response what its form depends on (RFC 9110 15.3.7, 15.4.5). */
+static bool
+may_be_decoded(const struct exchange *x)
+{
+    const struct response *r = &x->response;
+
+    return (r->status == 304 || fields_has(&r->fields, FIELD_CONTENT_ENCODING)) && !r->tunnel &&
+           !fields_list_has(&r->fields, FIELD_CACHE_CONTROL, SLICE("no-transform"));
+}
+
+static bool
+has_content(const struct response *r)
+{
+    return !status_has_no_body(r->status) && !(r->body && r->body->length == 0);
+}
+
+/* A part of a coded form, which nobody can decode, for a client that does not take that coding. */
+static bool
+is_unreadable_part(const struct exchange *x)
+{
+    const struct fields *f = &x->response.fields;
+    const struct field *each = NULL;
+    struct slice rest = {NULL, 0}, name;
+    struct accept_encoding accept;
+
+    if (x->response.status != 206 || !may_be_decoded(x))
+        return false;
+    while ((each = fields_next(f, each, SLICE("Content-Encoding"))))
+        rest = each->value;
+    name = content_encoding_last(&rest);
+    accept_encoding_parse(&accept, &x->request.fields);
+    return slice_is_present(name) && coding_named(name) && !accept_encoding_q(&accept, name);
+}
+
+static bool
+can_be_repeated(const struct request *q)
+{
+    return q->method == METHOD_GET && (!q->body || q->body->length == 0);
+}
+
+/* The whole can be decoded; a server may always answer with that (RFC 9110 14.2). */
 static void
-decode_response(const struct decompress *d, struct exchange *x)
+ask_for_whole(struct exchange *x)
+{
+    exchange_drop_response(x);
+    fields_remove(&x->request.fields, FIELD_RANGE);
+    fields_remove_named(&x->request.fields, SLICE("If-Range"));
+    exchange_next(x);
+}
+
+/* False: out of memory. */
+static bool
+decode_content(const struct decompress *d, struct exchange *x)
 {
     struct response *r = &x->response;
-    struct slice before, left;
+    struct slice before = fields_value(&r->fields, FIELD_CONTENT_ENCODING), left;
     struct accept_encoding accept;
     struct body *b = r->body;
 
-    if (!fields_has(&r->fields, FIELD_CONTENT_ENCODING) || status_has_no_body(r->status) ||
-        r->status == 206 || r->tunnel || (b && b->length == 0) ||
-        fields_list_has(&r->fields, FIELD_CACHE_CONTROL, SLICE("no-transform")))
-        return;
-    if (!join_codings(&r->fields, &x->arena)) {
-        exchange_refuse(x, 503, REASON_OUT_OF_MEMORY, "decompress: out of memory");
-        return;
-    }
-    before = fields_value(&r->fields, FIELD_CONTENT_ENCODING);
-    if (before.n == 0)
-        return;
     accept_encoding_parse(&accept, &x->request.fields);
     left = decode_for(d, x, &accept, &b);
     if (r->body && b)
         r->body = b;
-    if ((r->body && !b) || !compress_vary(x, SLICE("Accept-Encoding")) ||
-        (left.n != before.n && !compress_recoded(x, left)))
+    return (!r->body || b) && (left.n == before.n || compress_recoded(x, left));
+}
+
+static void
+decode_response(const struct decompress *d, struct exchange *x)
+{
+    struct response *r = &x->response;
+
+    if (!may_be_decoded(x))
+        return;
+    if (!join_codings(&r->fields, &x->arena) || !compress_vary(x, SLICE("Accept-Encoding")) ||
+        (has_content(r) && r->status != 206 && !decode_content(d, x)))
         exchange_refuse(x, 503, REASON_OUT_OF_MEMORY, "decompress: out of memory");
 }
 
@@ -291,6 +342,8 @@ decompress_handle(const struct middleware *self, struct exchange *x)
             return;
     }
     exchange_next(x);
+    if (d->responses && can_be_repeated(&x->request) && is_unreadable_part(x))
+        ask_for_whole(x);
     if (in->failed != OK)
         refuse_failed(in);
     else if (d->responses)
@@ -336,7 +389,8 @@ static const struct option decompress_options[] = {
      .max = 1000000,
      .doc = "How many times what went in may come out of decoding, once it is more than 1 MiB."},
     {"responses", &option_bool, offsetof(struct decompress, responses), .preset = "true",
-     .doc = "Decode responses for clients that do not take their coding."},
+     .doc = "Decode responses for clients that do not take their coding. Who asks for a part of "
+            "one gets the whole, since a part cannot be decoded."},
     {NULL},
 };
 

@@ -48,6 +48,17 @@ static struct slice got, got_coding, answer;
 static bool         got_length, asked;
 static enum err     got_end;
 static const char  *answer_coding;
+static unsigned     answer_status; /* what a request with Range gets; 0: the whole, as others */
+static unsigned     times_asked;
+
+static unsigned
+status_for(const struct request *q)
+{
+    bool whole = !fields_has(&q->fields, FIELD_RANGE) &&
+                 !fields_find(&q->fields, SLICE("If-Range"));
+
+    return whole || !answer_status ? 200 : answer_status;
+}
 
 static void
 serve(const struct middleware *self, struct exchange *exchange)
@@ -58,6 +69,7 @@ serve(const struct middleware *self, struct exchange *exchange)
 
     (void) self;
     asked = true;
+    times_asked++;
     got_end = ERR_END;
     while (exchange->request.body && (got_end = body_next(exchange->request.body, &chunk)) == OK) {
         CHECK(n + chunk.n <= sizeof(all));
@@ -67,7 +79,7 @@ serve(const struct middleware *self, struct exchange *exchange)
     got = slice_of(all, n);
     got_coding = fields_value(&exchange->request.fields, FIELD_CONTENT_ENCODING);
     got_length = fields_get(&exchange->request.fields, FIELD_CONTENT_LENGTH) != NULL;
-    testing_answer(exchange, 200, "text/plain", "");
+    testing_answer(exchange, status_for(&exchange->request), "text/plain", "");
     if (answer_coding) {
         fields_add(&exchange->response.fields, FIELD_CONTENT_ENCODING, slice_str(answer_coding));
         fields_add(&exchange->response.fields, FIELD_ETAG, SLICE("\"e\""));
@@ -89,6 +101,7 @@ load(const char *options)
     CHECK(t.config != NULL);
     answer.n = 0;
     answer_coding = NULL;
+    answer_status = times_asked = 0;
     asked = false;
 }
 
@@ -261,6 +274,75 @@ TEST(responses_are_decoded_for_clients_that_cannot)
     done();
     get("HEAD", "br", "gzip", gzipped);
     EXPECT(!slice_is_present(testing_field(x, "Content-Encoding")));
+    done();
+}
+
+/* Bytes 5-9, as far as the server is concerned of the coded form. */
+static void
+get_part(const char *options, const char *method, const char *accept, const char *coding,
+         unsigned status)
+{
+    load(options);
+    answer_coding = coding;
+    answer = gzipped;
+    answer_status = status;
+    x = testing_exchange(method, "http://h/", "Range", "bytes=5-9", "If-Range", "\"e\"",
+                         accept ? "Accept-Encoding" : NULL, accept, NULL);
+    trial_run(&t, x, &server);
+}
+
+TEST(who_cannot_read_a_part_gets_the_whole)
+{
+    static const char *const accepts[] = {NULL, "identity", "br", "gzip;q=0, *"};
+
+    for (size_t i = 0; i < countof(accepts); i++) {
+        get_part("decompress", "GET", accepts[i], "gzip", 206);
+        EXPECT_EQ(times_asked, 2);
+        EXPECT_EQ(x->response.status, 200);
+        EXPECT(!slice_is_present(testing_field(x, "Content-Encoding")));
+        EXPECT_STR(testing_field(x, "Vary"), "Accept-Encoding");
+        EXPECT(is_document(testing_pull(x, x->response.body)));
+        done();
+    }
+}
+
+TEST(parts_that_stay_as_they_are)
+{
+    static const struct {
+        const char *options, *method, *accept, *coding;
+    } rows[] = {
+        {"decompress", "GET", "gzip", "gzip"},
+        {"decompress", "GET", NULL, "compress"},
+        {"decompress", "POST", NULL, "gzip"},
+        {"decompress: {responses: false}", "GET", NULL, "gzip"},
+    };
+
+    for (size_t i = 0; i < countof(rows); i++) {
+        get_part(rows[i].options, rows[i].method, rows[i].accept, rows[i].coding, 206);
+        EXPECT_EQ(times_asked, 1);
+        EXPECT_EQ(x->response.status, 206);
+        EXPECT_STR(testing_field(x, "Content-Encoding"), rows[i].coding);
+        EXPECT(slice_eq(testing_pull(x, x->response.body), gzipped));
+        done();
+    }
+}
+
+TEST(parts_and_not_modified_have_the_vary_of_the_whole)
+{
+    get_part("decompress", "GET", "gzip", "gzip", 206);
+    EXPECT_STR(testing_field(x, "Vary"), "Accept-Encoding");
+    EXPECT_STR(testing_field(x, "ETag"), "\"e\"");
+    done();
+    get_part("decompress", "GET", NULL, NULL, 304);
+    EXPECT_EQ(times_asked, 1);
+    EXPECT_STR(testing_field(x, "Vary"), "Accept-Encoding");
+    done();
+    get_part("decompress", "GET", NULL, NULL, 206); /* plain for everybody */
+    EXPECT_EQ(times_asked, 1);
+    EXPECT(!slice_is_present(testing_field(x, "Vary")));
+    done();
+    get_part("decompress: {responses: false}", "GET", NULL, NULL, 304);
+    EXPECT(!slice_is_present(testing_field(x, "Vary")));
     done();
 }
 

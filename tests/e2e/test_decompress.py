@@ -142,6 +142,29 @@ def test_clients_that_cannot(stage, coding):
     assert plain.get("vary") == as_it_is.get("vary") == "Accept-Encoding"
 
 
+@each
+def test_parts_for_clients_that_cannot(stage, coding):
+    """Ranges are of the coded form: who cannot decode them gets the whole, from the cache too."""
+    body = ENCODERS[coding](TEXT)
+
+    def coded(conn, request):
+        conn.respond(200, [("Content-Type", "text/plain"), ("Content-Encoding", coding), ("ETag", '"z"'),
+                           ("Cache-Control", "max-age=60")], body)
+
+    origin = stage.origin(serve_forever(coded))
+    proxy = stage.proxy(origin, use=["decompress", "cache"])
+    assert get(proxy.address).body == TEXT
+    for fields in ([("Accept-Encoding", "identity")], [], [("If-Range", '"z"')]):
+        whole = get(proxy.address, "/", [("Range", "bytes=5-9"), *fields])
+        assert (whole.status, whole.body, whole.get("content-encoding")) == (200, TEXT, None)
+        assert whole.get("vary") == "Accept-Encoding" and not whole.get("content-range")
+    part = get(proxy.address, "/", [("Range", "bytes=5-9"), ("Accept-Encoding", coding)])
+    assert (part.status, part.body, part.get("vary")) == (206, body[5:10], "Accept-Encoding")
+    same = get(proxy.address, "/", [("If-None-Match", '"z"')])
+    assert (same.status, same.get("vary")) == (304, "Accept-Encoding")
+    assert len(origin.requests) == 1
+
+
 def test_recoded_for_the_client(stage):
     """What a server encodes in one way comes out in another: both in one chain."""
     def coded(conn, request):

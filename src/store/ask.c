@@ -32,14 +32,14 @@ found(struct shard *shard, struct store_object *o)
 }
 
 static enum store_outcome
-look(struct store *s, struct shard *shard, struct store_key key, bool aside,
+look(struct store *s, struct shard *shard, struct store_key key, enum role role,
      struct store_object **object)
 {
     enum store_outcome outcome = STORE_MISS;
     struct store_object *gone;
 
     pthread_mutex_lock(&shard->lock);
-    *object = store_index_find(s, shard, key, aside, &gone);
+    *object = store_index_find(s, shard, key, role, &gone);
     if (*object)
         outcome = found(shard, *object);
     else
@@ -54,7 +54,7 @@ look(struct store *s, struct shard *shard, struct store_key key, bool aside,
 
 /* A new object, unless somebody was faster.  With store.memory. */
 static enum store_outcome
-enter(struct store *s, struct shard *shard, struct store_key key, bool aside,
+enter(struct store *s, struct shard *shard, struct store_key key, enum role role,
       struct store_object **object)
 {
     struct store_object *o = NULL, *other, *gone;
@@ -63,12 +63,12 @@ enter(struct store *s, struct shard *shard, struct store_key key, bool aside,
     if (store_index_reserve(s, shard))
         o = store_object_new(s, key);
     pthread_mutex_lock(&shard->lock);
-    other = store_index_find(s, shard, key, aside, &gone);
+    other = store_index_find(s, shard, key, role, &gone);
     if (other) {
         outcome = found(shard, other);
         shard->misses--;
     } else if (o) {
-        o->aside = aside;
+        o->role = (uint8_t) role;
         store_index_put(shard, o);
     }
     pthread_mutex_unlock(&shard->lock);
@@ -106,19 +106,19 @@ nobody(enum store_outcome outcome, struct store_object **object)
 }
 
 static enum store_outcome
-ask(struct store *s, struct store_key key, bool fill, bool aside, struct store_object **object)
+ask(struct store *s, struct store_key key, bool fill, enum role role, struct store_object **object)
 {
     struct shard *shard = store_shard_of(s, key);
-    enum store_outcome outcome = look(s, shard, key, aside, object);
+    enum store_outcome outcome = look(s, shard, key, role, object);
     struct tier *t = s->tier;
 
-    if (outcome != STORE_MISS || (!fill && !(t && !aside && t->ops->has(t, key))))
+    if (outcome != STORE_MISS || (!fill && !(t && role == ROLE_FOUND && t->ops->has(t, key))))
         return outcome;
     pthread_mutex_lock(&s->memory);
-    outcome = enter(s, shard, key, aside, object);
+    outcome = enter(s, shard, key, role, object);
     pthread_mutex_unlock(&s->memory);
     /* What is fetched anew is fetched from further away. */
-    if (outcome == STORE_MISS && t && !aside)
+    if (outcome == STORE_MISS && t && role == ROLE_FOUND)
         outcome = ask_tier(t, *object);
     return fill ? outcome : nobody(outcome, object);
 }
@@ -126,13 +126,13 @@ ask(struct store *s, struct store_key key, bool fill, bool aside, struct store_o
 enum store_outcome
 store_ask(struct store *s, struct store_key key, bool fill, struct store_object **object)
 {
-    return ask(s, key, fill, false, object);
+    return ask(s, key, fill, ROLE_FOUND, object);
 }
 
 enum store_outcome
 store_refill(struct store_object *old, struct store_object **fresh)
 {
-    return ask(old->store, old->key, true, true, fresh);
+    return ask(old->store, old->key, true, ROLE_ASIDE, fresh);
 }
 
 void

@@ -190,6 +190,29 @@ TEST(what_is_held_is_not_driven_out_and_the_new_is_refused)
     store_drop(s);
 }
 
+/* What comes needs the room more than what it came for. */
+TEST(what_is_kept_back_is_driven_out_when_memory_is_short)
+{
+    static char body[300 * 1024];
+    const struct store_facts facts = {.length = sizeof(body)};
+    struct store_object *o, *fresh;
+
+    s = testing_store(1 * MIB);
+    EXPECT(testing_put(s, 1, sizeof(body), NULL));
+    EXPECT_EQ(store_ask(s, testing_key(s, 1), true, &o), STORE_HIT);
+    EXPECT_EQ(store_refill(o, &fresh), STORE_MISS);
+    store_leave(o);
+    EXPECT_EQ(store_publish(fresh, SLICE("h"), &facts), OK);
+    for (uint64_t i = 2; i < 20; i++)
+        EXPECT(testing_put(s, i, 100000, NULL));
+    EXPECT_EQ(store_append(fresh, slice_of(body, sizeof(body))), OK);
+    EXPECT_EQ(status().refused, 0);
+    store_break(fresh);
+    store_leave(fresh);
+    EXPECT(!testing_has(s, 1));
+    store_drop(s);
+}
+
 TEST(objects_without_end_are_refused_at_half_of_the_memory)
 {
     const struct store_facts endless = {.length = -1};

@@ -369,7 +369,7 @@ is_wanted_in_memory(struct store *s, struct store_key key)
     bool wanted;
 
     pthread_mutex_lock(&shard->lock);
-    o = store_index_find(s, shard, key, false, &gone);
+    o = store_index_find(s, shard, key, ROLE_FOUND, &gone);
     wanted = o && store_is_complete(o) && store_hits(o) > 0;
     pthread_mutex_unlock(&shard->lock);
     if (gone)
@@ -569,7 +569,8 @@ may_write(struct store_object *o, struct segment_record *r)
     bool may;
 
     pthread_mutex_lock(&shard->lock);
-    may = o->indexed && !o->aside && store_is_complete(o) && store_measure(s, o) != VERDICT_HARD;
+    may = o->indexed && o->role != ROLE_ASIDE && store_is_complete(o) &&
+          store_measure(s, o) != VERDICT_HARD;
     r->measured = atomic_load(&o->measured);
     r->soft = atomic_load(&o->soft);
     pthread_mutex_unlock(&shard->lock);

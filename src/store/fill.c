@@ -19,6 +19,27 @@ set_state(struct store_object *o, enum content_state state)
     bell_ring(o->store, o->content);
 }
 
+/* With the shard's lock, and of two that are in: `o` covers `before`, or what that one covers if it
+ * is not whole itself.  The reference of who is in no more. */
+static struct store_object *
+cover(struct shard *shard, struct store_object *o, struct store_object *before)
+{
+    struct store_object *gone;
+
+    queues_inherit(&o->place, &before->place);
+    if (!store_is_complete(before)) {
+        o->covers = before->covers;
+        store_index_remove(shard, before);
+        return before;
+    }
+    gone = store_index_take_back(o->store, shard, o->key);
+    before->role = ROLE_BACK;
+    o->covers = true;
+    /* Where memory is short, it goes before what is asked for. */
+    atomic_store_explicit(&before->place.hits, 0, memory_order_relaxed);
+    return gone;
+}
+
 /* Takes the place of the one that was found until now.  With store.memory. */
 static void
 come_forward(struct store_object *o)
@@ -28,19 +49,30 @@ come_forward(struct store_object *o)
     struct store_object *before = NULL, *gone = NULL;
 
     pthread_mutex_lock(&shard->lock);
-    if (o->indexed && o->aside) {
-        before = store_index_find(s, shard, o->key, false, &gone);
-        if (before)
-            store_index_remove(shard, before);
-    }
-    o->aside = false;
+    if (o->indexed && o->role == ROLE_ASIDE)
+        before = store_index_find(s, shard, o->key, ROLE_FOUND, &gone);
+    if (before)
+        gone = cover(shard, o, before);
+    o->role = ROLE_FOUND;
     pthread_mutex_unlock(&shard->lock);
-    if (before) {
-        queues_inherit(&o->place, &before->place);
-        store_object_drop(before);
-    }
     if (gone)
         store_object_drop(gone);
+}
+
+/* It is whole: what it replaced is needed no more.  With store.memory. */
+static void
+uncover(struct store_object *o)
+{
+    struct shard *shard = store_shard_of(o->store, o->key);
+    struct store_object *back = NULL;
+
+    pthread_mutex_lock(&shard->lock);
+    if (o->covers)
+        back = store_index_take_back(o->store, shard, o->key);
+    o->covers = false;
+    pthread_mutex_unlock(&shard->lock);
+    if (back)
+        store_object_drop(back);
 }
 
 enum err
@@ -69,11 +101,45 @@ store_publish(struct store_object *o, struct slice head, const struct store_fact
     return e;
 }
 
-/* Found no more, before anybody hears of it: who asks again must not get it again. */
+/* With the shard's lock: what is kept back for it is found again, unless it or `o` turns out to be
+ * purged; the reference of who is in no more. */
+static struct store_object *
+put_back(struct shard *shard, struct store_object *o)
+{
+    struct store *s = o->store;
+    struct store_object *gone, *back;
+
+    if (store_measure(s, o) == VERDICT_HARD)
+        return store_index_take_back(s, shard, o->key);
+    back = store_index_find(s, shard, o->key, ROLE_BACK, &gone);
+    if (back) {
+        back->role = ROLE_FOUND;
+        queues_inherit(&back->place, &o->place);
+    }
+    return gone;
+}
+
+/* Found no more, before anybody hears of it: who asks again must not get it again, but what there
+ * was before. */
 static void
 give_up(struct store_object *o, enum content_state state)
 {
-    store_unlink(o);
+    struct store *s = o->store;
+    struct shard *shard = store_shard_of(s, o->key);
+    struct store_object *gone = NULL;
+    bool was_in;
+
+    pthread_mutex_lock(&shard->lock);
+    if (o->covers)
+        gone = put_back(shard, o);
+    was_in = store_index_remove(shard, o);
+    pthread_mutex_unlock(&shard->lock);
+    if (gone) {
+        atomic_fetch_add_explicit(&s->purged, 1, memory_order_relaxed);
+        store_leave(gone);
+    }
+    if (was_in)
+        store_leave(o);
     set_state(o, state);
 }
 
@@ -146,6 +212,7 @@ store_finish(struct store_object *o)
         return;
     }
     pthread_mutex_lock(&s->memory);
+    uncover(o);
     content_trim(s, c);
     /* The bound may have come down meanwhile. */
     stays = !content_reaches(s, c, s->blocks.open);
@@ -206,6 +273,7 @@ store_renew(struct store_object *fresh, struct store_object *old, struct slice h
         atomic_fetch_add(&c->from->refs, 1);
         atomic_store(&fresh->hits, store_hits(old));
         come_forward(fresh);
+        uncover(fresh);
         enqueue(fresh);
     } else {
         s->refused++;

@@ -45,7 +45,7 @@ fetch_all(const struct store_object *o)
 }
 
 struct store_object *
-store_index_find(struct store *s, struct shard *shard, struct store_key key, bool aside,
+store_index_find(struct store *s, struct shard *shard, struct store_key key, enum role role,
                  struct store_object **gone)
 {
     uint32_t at = slots_first(&shard->slots, tag_of(key)), unit;
@@ -55,7 +55,7 @@ store_index_find(struct store *s, struct shard *shard, struct store_key key, boo
         struct store_object *o = blocks_at(&s->blocks, unit);
 
         fetch_all(o);
-        if (o->key.high != key.high || o->key.low != key.low || o->aside != aside)
+        if (o->key.high != key.high || o->key.low != key.low || o->role != role)
             continue;
         if (store_measure(s, o) != VERDICT_HARD)
             return o;
@@ -73,8 +73,18 @@ store_index_remove(struct shard *shard, struct store_object *o)
 
     if (was_in)
         CHECK(slots_remove(&shard->slots, tag_of(o->key), blocks_unit_of(&o->store->blocks, o)));
-    o->indexed = false;
+    o->indexed = o->covers = false;
     return was_in;
+}
+
+struct store_object *
+store_index_take_back(struct store *s, struct shard *shard, struct store_key key)
+{
+    struct store_object *gone, *back = store_index_find(s, shard, key, ROLE_BACK, &gone);
+
+    if (back)
+        store_index_remove(shard, back);
+    return back ? back : gone;
 }
 
 /* Others may be driven out for the new table, of this shard too: without its lock. */
@@ -126,11 +136,16 @@ void
 store_unlink(struct store_object *o)
 {
     struct shard *shard = store_shard_of(o->store, o->key);
+    struct store_object *back = NULL;
     bool was_in;
 
     pthread_mutex_lock(&shard->lock);
+    if (o->covers)
+        back = store_index_take_back(o->store, shard, o->key);
     was_in = store_index_remove(shard, o);
     pthread_mutex_unlock(&shard->lock);
+    if (back)
+        store_leave(back);
     if (was_in)
         store_leave(o);
 }

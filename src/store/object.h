@@ -71,6 +71,16 @@ _Static_assert(sizeof(struct content) <= BLOCKS_UNIT, "one unit");
 
 /* ------------------------------------------------------------------ objects */
 
+/* Of each there is at most one for a key in the index. */
+enum role {
+    ROLE_FOUND,
+    ROLE_ASIDE, /* fills what another one is found for meanwhile */
+    ROLE_BACK,  /* complete; was found until another one `covers` it, and is again if that one
+                 * breaks off.  It can be driven out and purged like all others.  (One whose cover
+                 * was purged and not itself stays behind until then, or until the next cover.) */
+    ROLES,
+};
+
 struct store_object {
     struct store_key key;
     _Atomic uint32_t refs;
@@ -82,7 +92,8 @@ struct store_object {
     uint32_t         head_n, path_n;
     uint16_t         tags_n;
     bool             indexed;  /* under the shard's lock */
-    bool             aside;    /* fills what another one is found for meanwhile; likewise */
+    uint8_t          role;     /* enum role; likewise */
+    bool             covers;   /* one is kept back for it; likewise, and only while it is indexed */
     bool             fetched;  /* its filler is the tier */
     bool             fleeting; /* not for the tier */
     _Atomic bool     soft;
@@ -184,9 +195,13 @@ store_shard_of(struct store *s, struct store_key key)
  * that turn out to be purged are taken out, and *gone is set to one whose reference the caller
  * gives back without the lock. */
 struct store_object *store_index_find(struct store *s, struct shard *shard, struct store_key key,
-                                      bool aside, struct store_object **gone);
+                                      enum role role, struct store_object **gone);
 /* With the shard's lock; false when it was not in.  The reference is the caller's then. */
 bool store_index_remove(struct shard *shard, struct store_object *o);
+/* With the shard's lock: takes out what is kept back for that key, and that reference is the
+ * caller's; NULL: nothing is. */
+struct store_object *store_index_take_back(struct store *s, struct shard *shard,
+                                           struct store_key key);
 /* With the shard's lock and store.memory.  Takes a reference. */
 void store_index_put(struct shard *shard, struct store_object *o);
 /* With store.memory: there is room for one more; false: no memory. */

@@ -119,6 +119,95 @@ TEST(a_renewal_under_way_is_purged_too)
     store_drop(s);
 }
 
+/* Number 1 breaks off while another one arrives in its place, and meanwhile is purged in one of
+ * these ways. */
+enum way { BY_NOTHING, BY_KEY, BY_TAG, BY_PREFIX, BY_ALL, WAYS };
+
+static void
+purge_one(enum way way, bool soft)
+{
+    switch (way) {
+    case BY_KEY: store_purge_key(s, testing_key(s, 1), soft); break;
+    case BY_TAG: store_purge_tag(s, 7, soft); break;
+    case BY_PREFIX: store_purge_prefix(s, SLICE("a.example/"), soft); break;
+    case BY_ALL: store_purge_all(s, soft); break;
+    case BY_NOTHING:
+    case WAYS: break;
+    }
+}
+
+static void
+break_off_while_purged(enum way way, bool soft, bool swept)
+{
+    struct store_object *o, *fresh;
+
+    EXPECT_EQ(store_ask(s, testing_key(s, 1), true, &o), STORE_HIT);
+    EXPECT_EQ(store_refill(o, &fresh), STORE_MISS);
+    EXPECT_EQ(store_publish(fresh, SLICE("h"), &(struct store_facts){.length = -1}), OK);
+    purge_one(way, soft);
+    while (swept && store_sweep_step(s, 1000))
+        ;
+    store_break(fresh);
+    store_leave(fresh);
+    store_leave(o);
+}
+
+TEST(what_is_kept_back_is_purged_too)
+{
+    for (unsigned i = 0; i < 2 * WAYS; i++) {
+        enum way way = (enum way)(i / 2);
+
+        open_three();
+        break_off_while_purged(way, false, i % 2);
+        EXPECT_EQ(testing_has(s, 1), way == BY_NOTHING);
+        store_drop(s);
+        open_three();
+        break_off_while_purged(way, true, i % 2);
+        EXPECT_EQ(is_soft(1), way != BY_NOTHING);
+        store_drop(s);
+    }
+}
+
+/* Number 1, in `old`, is to be replaced by one with another tag. */
+static struct store_object *
+replace_one(struct store_object **old)
+{
+    const uint64_t tag = 9;
+    const struct store_facts facts = {.length = -1, .tags = &tag, .tags_n = 1};
+    struct store_object *fresh;
+
+    CHECK(store_ask(s, testing_key(s, 1), true, old) == STORE_HIT);
+    CHECK(store_refill(*old, &fresh) == STORE_MISS);
+    CHECK(store_publish(fresh, SLICE("h"), &facts) == OK);
+    return fresh;
+}
+
+/* The purge was about the new one, and would not like the old one better. */
+TEST(what_is_kept_back_does_not_come_for_one_that_was_purged)
+{
+    struct store_object *old, *fresh;
+    struct store_status status;
+
+    for (unsigned noticed = 0; noticed < 2; noticed++) {
+        open_three();
+        fresh = replace_one(&old);
+        store_purge_tag(s, 9, false);
+        EXPECT(!noticed || !testing_has(s, 1));
+        store_break(fresh);
+        EXPECT(!testing_has(s, 1));
+        store_leave(fresh);
+        store_leave(old);
+        put(1, 7, "a.example/x");
+        fresh = replace_one(&old);
+        store_finish(fresh);
+        store_status(s, &status);
+        EXPECT_EQ(status.objects, 3);
+        store_leave(fresh);
+        store_leave(old);
+        store_drop(s);
+    }
+}
+
 /* ------------------------------------------------------------------ the sweep */
 
 enum { MANY = 100000 };

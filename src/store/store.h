@@ -118,18 +118,19 @@ struct store_facts {
 };
 
 /* Once, by the filler: readers go on.  It is found from now on in place of an older one of that
- * key.  Head, tags and path are copied.  ERR_LIMIT (an announced length that is too much),
- * ERR_NO_MEMORY: it is declined. */
+ * key, which is kept back until this one is whole.  Head, tags and path are copied.  ERR_LIMIT (an
+ * announced length that is too much), ERR_NO_MEMORY: it is declined. */
 enum err store_publish(struct store_object *o, struct slice head, const struct store_facts *facts);
-/* Copies all of it or nothing.  ERR_LIMIT, ERR_NO_MEMORY: it is not kept any more; readers that
- * follow get what there was before and ERR_RESET, so serve them before: the filler should go on
- * reading for itself only. */
+/* Copies all of it or nothing.  ERR_LIMIT, ERR_NO_MEMORY: it has broken off; readers that follow
+ * get what there was before and ERR_RESET, so serve them before: the filler should go on reading
+ * for itself only. */
 enum err store_append(struct store_object *o, struct slice bytes);
 /* A body of another length than announced has broken off. */
 void store_finish(struct store_object *o);
 /* Nobody else may have it: those who wait go on by themselves.  Before store_publish(). */
 void store_decline(struct store_object *o);
-/* It broke off.  After store_publish(): what there was is found no more. */
+/* It broke off.  After store_publish(): what there was is found no more, but the older one again,
+ * if it was not purged or driven out meanwhile. */
 void store_break(struct store_object *o);
 /* The old body is still right (304, RFC 9111 4.3.4): fresh, from store_refill(old), takes it over
  * under a new head, and is complete.  In place of store_publish(). */

@@ -271,6 +271,88 @@ TEST(an_attempt_that_fails_leaves_the_old_one)
     store_drop(s);
 }
 
+/* Number 1 is kept in `o`; what is published in its place. */
+static struct store_object *
+replace_one(void)
+{
+    struct store_object *fresh;
+
+    CHECK(store_refill(o, &fresh) == STORE_MISS);
+    CHECK(store_publish(fresh, SLICE("new"), &unknown_length) == OK);
+    CHECK(store_append(fresh, SLICE("half")) == OK);
+    return fresh;
+}
+
+static void
+expect_found(const struct store_object *wanted, enum store_outcome outcome)
+{
+    EXPECT_EQ(store_ask(s, testing_key(s, 1), false, &other), outcome);
+    EXPECT(other == wanted);
+    if (other)
+        store_leave(other);
+}
+
+TEST(one_that_breaks_off_after_its_head_gives_way_to_the_old_one)
+{
+    struct store_object *fresh;
+
+    open_store();
+    EXPECT(testing_put(s, 1, 10, NULL));
+    EXPECT_EQ(store_ask(s, testing_key(s, 1), true, &o), STORE_HIT);
+    for (unsigned i = 0; i < 2; i++) {
+        fresh = replace_one();
+        expect_found(fresh, STORE_FILLING);
+        store_break(fresh);
+        expect_found(o, STORE_HIT);
+        store_leave(fresh);
+    }
+    fresh = replace_one();
+    store_finish(fresh);
+    expect_found(fresh, STORE_HIT);
+    EXPECT_EQ(status().objects, 1);
+    store_leave(fresh);
+    store_leave(o);
+    store_drop(s);
+}
+
+TEST(the_newest_of_several_that_break_off_gives_way_to_the_old_one)
+{
+    struct store_object *first, *second;
+
+    open_store();
+    EXPECT(testing_put(s, 1, 10, NULL));
+    EXPECT_EQ(store_ask(s, testing_key(s, 1), true, &o), STORE_HIT);
+    first = replace_one();
+    second = replace_one();
+    expect_found(second, STORE_FILLING);
+    store_break(first);
+    expect_found(second, STORE_FILLING);
+    store_break(second);
+    expect_found(o, STORE_HIT);
+    store_leave(first);
+    store_leave(second);
+    store_leave(o);
+    EXPECT_EQ(status().objects, 1);
+    store_drop(s);
+}
+
+TEST(what_is_removed_gives_way_to_nobody)
+{
+    struct store_object *fresh;
+
+    open_store();
+    EXPECT(testing_put(s, 1, 10, NULL));
+    EXPECT_EQ(store_ask(s, testing_key(s, 1), true, &o), STORE_HIT);
+    fresh = replace_one();
+    store_remove(fresh);
+    store_break(fresh);
+    expect_found(NULL, STORE_MISS);
+    EXPECT_EQ(status().objects, 0);
+    store_leave(fresh);
+    store_leave(o);
+    store_drop(s);
+}
+
 TEST(a_renewed_object_has_the_old_body_under_a_new_head)
 {
     const uint64_t number = 1, tag = 5;

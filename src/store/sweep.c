@@ -215,24 +215,36 @@ store_tag_of(struct slice tag)
     return hash_stable(tag);
 }
 
-/* What is found, or being filled, under that key. */
-static void
-purge_one(struct store *s, struct store_key key, bool aside, bool soft)
+/* With the shard's lock.  The reference of what is found no more. */
+static struct store_object *
+purge_one(struct store *s, struct shard *shard, struct store_key key, enum role role, bool soft)
 {
-    struct shard *shard = store_shard_of(s, key);
-    struct store_object *o, *gone;
+    struct store_object *gone, *o = store_index_find(s, shard, key, role, &gone);
 
-    pthread_mutex_lock(&shard->lock);
-    o = store_index_find(s, shard, key, aside, &gone);
     if (o && soft)
         atomic_store_explicit(&o->soft, true, memory_order_relaxed);
     else if (o && store_index_remove(shard, o))
         gone = o;
+    return gone;
+}
+
+/* What is found under that key, is being filled, or kept back: all at once, because the one becomes
+ * the other. */
+static void
+purge_each(struct store *s, struct store_key key, bool soft)
+{
+    struct shard *shard = store_shard_of(s, key);
+    struct store_object *gone[ROLES];
+
+    pthread_mutex_lock(&shard->lock);
+    for (unsigned role = 0; role < ROLES; role++)
+        gone[role] = purge_one(s, shard, key, (enum role) role, soft);
     pthread_mutex_unlock(&shard->lock);
-    if (gone) {
-        atomic_fetch_add_explicit(&s->purged, 1, memory_order_relaxed);
-        store_leave(gone);
-    }
+    for (unsigned role = 0; role < ROLES; role++)
+        if (gone[role]) {
+            atomic_fetch_add_explicit(&s->purged, 1, memory_order_relaxed);
+            store_leave(gone[role]);
+        }
 }
 
 void
@@ -240,8 +252,7 @@ store_purge_key(struct store *s, struct store_key key, bool soft)
 {
     struct tier *t = s->tier;
 
-    purge_one(s, key, false, soft);
-    purge_one(s, key, true, soft);
+    purge_each(s, key, soft);
     if (t) {
         t->ops->forget(t, key, soft);
         t->ops->commit(t);

@@ -3,6 +3,7 @@
 
 Nothing waits for minutes: the origin says by Age how old its response already is.
 """
+import contextlib
 import socket
 import time
 
@@ -10,6 +11,7 @@ import pytest
 
 from support.pages import Pages, ask, http_date, page
 from support.wait import eventually
+from support.wire import Closed
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +175,42 @@ def test_errors_that_are_passed_on(proxy, pages, control, age, status):
     pages[path] = failing(control, age, status)
     ask(proxy, path)
     assert ask(proxy, path).status == status
+
+
+def breaking_off(request, before):
+    """A good one, then trouble with one that breaks off after its head in between."""
+    if before == 2:
+        return page("3\r\nnew\r\nnonsense\r\n", ("Transfer-Encoding", "chunked"), ("Cache-Control", "max-age=60"))
+    if before:
+        return page("trouble", status=503)
+    return page("kept", ("Cache-Control", "max-age=10"), ("Age", "20"), ("ETag", '"1"'))
+
+
+def test_a_refresh_that_breaks_off_leaves_what_was_kept(stage):
+    pages = Pages(stage)
+    proxy = stage.proxy(pages.origin, use=[{"cache": {"stale_if_error": "1h"}}])
+    pages["/a"] = breaking_off
+    assert [ask(proxy, "/a").body for _ in range(2)] == [b"kept"] * 2
+    with pytest.raises((Closed, ConnectionResetError)):
+        ask(proxy, "/a")
+    kept = ask(proxy, "/a")
+    assert (kept.status, kept.body, pages.asked("/a")) == (200, b"kept", 4)
+
+
+def test_a_refresh_behind_that_breaks_off_leaves_what_was_kept(stage):
+    pages = Pages(stage)
+    proxy = stage.proxy(pages.origin, use=[{"cache": {"stale_if_error": "1h", "stale_while_revalidate": "1h"}}])
+    pages["/a"] = breaking_off
+
+    def is_over():
+        # Who comes just while it arrives has a part in it.
+        with contextlib.suppress(Closed, ConnectionResetError):
+            ask(proxy, "/a")
+        return pages.asked("/a") >= 5
+
+    eventually(is_over, what="fetches behind")
+    kept = ask(proxy, "/a")
+    assert (kept.status, kept.body) == (200, b"kept")
 
 
 def test_an_origin_that_is_gone(stage):

@@ -20,12 +20,17 @@ set_state(struct store_object *o, enum content_state state)
 }
 
 /* With the shard's lock, and of two that are in: `o` covers `before`, or what that one covers if it
- * is not whole itself.  The reference of who is in no more. */
+ * is not whole itself.  One that has no head yet was begun later, when what `o` was to replace was
+ * gone: it stays.  The reference of who is in no more. */
 static struct store_object *
 cover(struct shard *shard, struct store_object *o, struct store_object *before)
 {
     struct store_object *gone;
 
+    if (content_state(before->content) == CONTENT_ASKED) {
+        store_index_remove(shard, o);
+        return o;
+    }
     queues_inherit(&o->place, &before->place);
     if (!store_is_complete(before)) {
         o->covers = before->covers;

@@ -20,20 +20,66 @@ enum verdict
 store_measure(struct store *s, struct store_object *o)
 {
     const uint64_t since = atomic_load_explicit(&o->measured, memory_order_relaxed);
-    struct purge_facts facts;
+    struct purge_facts facts = {0};
     enum verdict verdict;
     uint64_t now;
+    bool known;
 
-    /* Nobody knows yet what it will be: it is measured when that is known. */
-    if (since == purges_epoch(&s->purges) || content_state(o->content) == CONTENT_ASKED)
+    if (since == purges_epoch(&s->purges))
         return VERDICT_KEEP;
-    facts = facts_of(o);
+    /* While nobody knows what it will be, only what was said of all objects can be told to concern
+     * it: it is measured again when that is known. */
+    known = content_state(o->content) != CONTENT_ASKED;
+    if (known)
+        facts = facts_of(o);
     verdict = purges_measure(&s->purges, &facts, since, &now);
     if (verdict == VERDICT_SOFT)
         atomic_store_explicit(&o->soft, true, memory_order_relaxed);
-    if (verdict != VERDICT_HARD)
-        atomic_store_explicit(&o->measured, now, memory_order_relaxed);
+    if (verdict != VERDICT_HARD && known)
+        atomic_store_explicit(&o->measured, now, memory_order_release);
     return verdict;
+}
+
+bool
+store_is_measured(const struct store_object *o)
+{
+    /* Who sees that it was measured sees also whether it is soft since. */
+    return atomic_load_explicit(&o->measured, memory_order_acquire) ==
+           purges_epoch(&o->store->purges);
+}
+
+bool
+store_is_purged(struct store_object *o)
+{
+    struct shard *shard = store_shard_of(o->store, o->key);
+    enum verdict verdict;
+
+    pthread_mutex_lock(&shard->lock);
+    verdict = store_measure(o->store, o);
+    pthread_mutex_unlock(&shard->lock);
+    return verdict != VERDICT_KEEP || store_is_soft(o);
+}
+
+void
+store_begin_with(struct store_object *o, const struct store_object *from)
+{
+    struct shard *shard = store_shard_of(o->store, o->key);
+    const uint64_t since = atomic_load_explicit(&from->measured, memory_order_acquire);
+
+    pthread_mutex_lock(&shard->lock);
+    if (since < atomic_load_explicit(&o->measured, memory_order_relaxed))
+        atomic_store_explicit(&o->measured, since, memory_order_relaxed);
+    if (store_is_soft(from))
+        atomic_store_explicit(&o->soft, true, memory_order_relaxed);
+    pthread_mutex_unlock(&shard->lock);
+}
+
+/* It was purged softly before anybody knew what it will be: that is for those who wait for it
+ * already, but not for who asks now. */
+static inline bool
+is_overtaken(const struct store_object *o)
+{
+    return store_is_soft(o) && content_state(o->content) == CONTENT_ASKED;
 }
 
 /* Most of a hit's time is waiting for memory: all lines of a record at once. */
@@ -57,7 +103,7 @@ store_index_find(struct store *s, struct shard *shard, struct store_key key, enu
         fetch_all(o);
         if (o->key.high != key.high || o->key.low != key.low || o->role != role)
             continue;
-        if (store_measure(s, o) != VERDICT_HARD)
+        if (store_measure(s, o) != VERDICT_HARD && !is_overtaken(o))
             return o;
         store_index_remove(shard, o);
         *gone = o;

@@ -192,8 +192,8 @@ store_shard_of(struct store *s, struct store_key key)
 }
 
 /* With the shard's lock: the one that is found for that key, measured against all purges; those
- * that turn out to be purged are taken out, and *gone is set to one whose reference the caller
- * gives back without the lock. */
+ * that turn out to be purged (softly too, while there is no head) are taken out, and *gone is set
+ * to one whose reference the caller gives back without the lock. */
 struct store_object *store_index_find(struct store *s, struct shard *shard, struct store_key key,
                                       enum role role, struct store_object **gone);
 /* With the shard's lock; false when it was not in.  The reference is the caller's then. */

@@ -103,6 +103,104 @@ TEST(a_fill_under_way_is_purged_too)
     store_drop(s);
 }
 
+/* Who comes after a purge begins anew where it is known to concern what is asked for already, and
+ * else can find out once that has a head. */
+TEST(nobody_finds_what_was_asked_for_before_a_soft_purge)
+{
+    struct store_object *o, *second;
+
+    s = testing_store(4 * MIB);
+    for (unsigned i = 0; i < 2; i++) {
+        EXPECT_EQ(store_ask(s, testing_key(s, 1), true, &o), STORE_MISS);
+        EXPECT_EQ(store_ask(s, testing_key(s, 1), true, &second), STORE_FILLING);
+        store_leave(second);
+        if (i)
+            store_purge_all(s, true);
+        else
+            store_purge_key(s, testing_key(s, 1), true);
+        EXPECT_EQ(store_ask(s, testing_key(s, 1), true, &second), STORE_MISS);
+        EXPECT_EQ(store_publish(o, SLICE("h"), &(struct store_facts){.length = -1}), OK);
+        store_finish(o);
+        EXPECT(!testing_has(s, 1));
+        store_break(second);
+        store_leave(second);
+        store_leave(o);
+    }
+    store_drop(s);
+}
+
+TEST(a_fill_is_measured_once_it_has_a_head)
+{
+    const uint64_t tag = 7;
+    const struct store_facts facts = {.length = -1, .tags = &tag, .tags_n = 1};
+    struct store_object *o;
+
+    s = testing_store(4 * MIB);
+    for (unsigned i = 0; i < 3; i++) {
+        EXPECT_EQ(store_ask(s, testing_key(s, i), true, &o), STORE_MISS);
+        EXPECT(store_is_measured(o));
+        store_purge_tag(s, i == 2 ? 8 : 7, i == 1);
+        EXPECT(!store_is_measured(o));
+        EXPECT_EQ(store_publish(o, SLICE("h"), &facts), OK);
+        EXPECT_EQ(store_is_purged(o), i != 2);
+        EXPECT_EQ(store_is_soft(o), i == 1);
+        store_finish(o);
+        EXPECT_EQ(testing_has(s, i), i != 0);
+        store_leave(o);
+    }
+    store_drop(s);
+}
+
+TEST(what_goes_on_with_another_object_began_with_the_first)
+{
+    const uint64_t tag = 7;
+    const struct store_facts facts = {.length = -1, .tags = &tag, .tags_n = 1};
+    struct store_object *o, *more;
+
+    s = testing_store(4 * MIB);
+    for (unsigned i = 0; i < 3; i++) {
+        EXPECT_EQ(store_ask(s, testing_key(s, 2 * i), true, &o), STORE_MISS);
+        if (i == 2)
+            store_purge_key(s, testing_key(s, 2 * i), true);
+        else
+            store_purge_tag(s, 7, i);
+        EXPECT_EQ(store_ask(s, testing_key(s, 2 * i + 1), true, &more), STORE_MISS);
+        store_begin_with(more, o);
+        EXPECT_EQ(store_publish(more, SLICE("h"), &facts), OK);
+        store_finish(more);
+        EXPECT_EQ(testing_has(s, 2 * i + 1), i != 0);
+        EXPECT_EQ(store_is_soft(more), i != 0);
+        store_decline(o);
+        store_leave(more);
+        store_leave(o);
+    }
+    store_drop(s);
+}
+
+/* It began when the old one was gone. */
+TEST(what_was_begun_later_is_not_replaced)
+{
+    const struct store_facts facts = {.length = -1};
+    struct store_object *o, *fresh, *later;
+
+    open_three();
+    EXPECT_EQ(store_ask(s, testing_key(s, 1), true, &o), STORE_HIT);
+    EXPECT_EQ(store_refill(o, &fresh), STORE_MISS);
+    store_purge_tag(s, 7, false);
+    EXPECT_EQ(store_ask(s, testing_key(s, 1), true, &later), STORE_MISS);
+    EXPECT_EQ(store_publish(fresh, SLICE("h"), &facts), OK);
+    store_finish(fresh);
+    EXPECT_EQ(store_publish(later, SLICE("h"), &facts), OK);
+    store_finish(later);
+    store_leave(o);
+    EXPECT_EQ(store_ask(s, testing_key(s, 1), true, &o), STORE_HIT);
+    EXPECT(o == later);
+    store_leave(later);
+    store_leave(fresh);
+    store_leave(o);
+    store_drop(s);
+}
+
 TEST(a_renewal_under_way_is_purged_too)
 {
     const struct store_facts facts = {.length = 100};

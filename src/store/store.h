@@ -145,13 +145,23 @@ void store_remove(struct store_object *o);
 uint64_t store_tag_of(struct slice tag);
 /* Hard: found no more.  Soft: found, and store_is_soft() says so.  Each takes microseconds, however
  * many objects it concerns: an object that was published before is measured against the purges
- * since when it is asked for, and a sweep in small steps frees their memory.  With a disk, returns
- * when the purge holds after a restart too: may wait for that. */
+ * since when it is asked for, and a sweep in small steps frees their memory.  What is being filled
+ * and has no head yet is not found after a purge that is known to concern it, soft ones included;
+ * who waits for it already gets it.  With a disk, returns when the purge holds after a restart too:
+ * may wait for that. */
 void store_purge_key(struct store *s, struct store_key key, bool soft);
 void store_purge_tag(struct store *s, uint64_t tag, bool soft);
 void store_purge_prefix(struct store *s, struct slice prefix, bool soft); /* of store_facts.path */
 void store_purge_all(struct store *s, bool soft);
 bool store_is_soft(const struct store_object *o);
+/* False: since its filler began, or since it was measured last, there were purges, and before it
+ * has a head nobody can say whether they concern it. */
+bool store_is_measured(const struct store_object *o);
+/* It has a head: a purge until now concerns it, hard or soft. */
+bool store_is_purged(struct store_object *o);
+/* What `o` is filled with was asked for when `from` began: purges since then concern it too.
+ * Before store_publish(). */
+void store_begin_with(struct store_object *o, const struct store_object *from);
 
 struct store_status {
     uint64_t objects, memory_bytes, memory_max, disk_objects, disk_bytes, disk_max;

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Letting go: what changed is not served again (RFC 9111 4.4, RFC 9875), and what the operator purges."""
 import json
+import threading
+import time
 
 import pytest
 
+from support.client import Client
+from support.origin import serve_forever
 from support.pages import Pages, ask, page
-from support.wait import eventually
+from support.wait import eventually, seconds
+from support.wire import encode
 
 MINUTE = ("Cache-Control", "max-age=60")
 
@@ -239,3 +244,127 @@ def test_nobody_by_default(stage):
     proxy = stage.proxy(pages.origin, use=["cache"])
     pages["/a"] = page("x", MINUTE, status=405)
     assert ask(proxy, "/a", method="PURGE").status == 405
+
+
+# ---------------------------------------------------------------- while it is being fetched
+
+
+class Slow:
+    """An origin whose first response (or second, after one that is stale at once) comes when the test says so, in two
+    steps; what is asked for later is new."""
+
+    def __init__(self, stage, *fields, stale=False):
+        self.fields = [MINUTE, ("Content-Length", "6"), *fields]
+        self.stale = stale
+        self.head, self.body = threading.Event(), threading.Event()
+        self.asked = 0
+        self.origin = stage.origin(serve_forever(self.answer))
+
+    def answer(self, conn, request):
+        if request.method != "GET":
+            conn.respond(204)
+            return
+        self.asked += 1
+        if self.stale and self.asked == 1:
+            conn.respond(200, [*self.fields[2:], ("Cache-Control", "max-age=10"), ("Age", "20")], b"stale")
+            return
+        if self.asked > 1 + self.stale:
+            conn.send(encode("HTTP/1.1 200 OK", self.fields, b"newnew"))
+            return
+        assert self.head.wait(seconds(15))
+        conn.send(encode("HTTP/1.1 200 OK", self.fields, b"old"))
+        assert self.body.wait(seconds(15))
+        conn.send(b"old")
+
+    def release(self):
+        self.head.set()
+        self.body.set()
+
+
+HOW = {
+    "POST": ("POST", []),
+    "uri": ("PURGE", []),
+    "soft uri": ("PURGE", [("Cache-Purge", "soft")]),
+    "tag": ("PURGE", [("Cache-Tag", "red")]),
+    "soft tag": ("PURGE", [("Cache-Tag", "red"), ("Cache-Purge", "soft")]),
+    "prefix": ("PURGE", [("Cache-Purge", "prefix")]),
+    "soft prefix": ("PURGE", [("Cache-Purge", "prefix, soft")]),
+    "all": ("PURGE", [("Cache-Purge", "all")]),
+    "soft all": ("PURGE", [("Cache-Purge", "all, soft")]),
+}
+
+
+def begin_slowly(stage, *fields):
+    """The origin, the proxy, and a client that has asked for /a and waits."""
+    slow = Slow(stage, ("Cache-Tag", "red"), *fields)
+    proxy = stage.proxy(slow.origin, use=[{"cache": {"purge": ["127.0.0.0/8"]}}])
+    first = stage.use(Client(proxy.address, timeout=20))
+    first.request("GET", "/a")
+    eventually(lambda: slow.asked == 1, what="the fetch")
+    return slow, proxy, first
+
+
+def change(proxy, how):
+    method, fields = HOW[how]
+    assert ask(proxy, "/a", *fields, method=method).status in (200, 204)
+
+
+@pytest.mark.parametrize("arriving", [False, True])
+@pytest.mark.parametrize("how", HOW)
+def test_who_comes_after_a_purge_has_no_part_in_what_was_asked_for_before(stage, how, arriving):
+    slow, proxy, first = begin_slowly(stage)
+    second = stage.use(Client(proxy.address, timeout=20))
+    if arriving:
+        slow.head.set()
+        second.request("GET", "/a")
+        assert b"200" in first.read_until(b"\r\n\r\n") and b"200" in second.read_until(b"\r\n\r\n")
+    change(proxy, how)
+    after = stage.use(Client(proxy.address, timeout=20))
+    after.request("GET", "/a")
+    time.sleep(0.1)    # for it to find what is being fetched
+    slow.release()
+    assert after.response().body == b"newnew"
+    if arriving:
+        assert [c.read_exact(6) for c in (first, second)] == [b"oldold"] * 2
+    else:
+        assert first.response().body == b"oldold"
+    last = ask(proxy, "/a")
+    assert (last.body, last.cache["hit"], slow.asked) == (b"newnew", True, 2)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_nor_in_a_refresh_that_began_before(stage, how):
+    slow = Slow(stage, ("Cache-Tag", "red"), stale=True)
+    proxy = stage.proxy(slow.origin, use=[{"cache": {"purge": ["127.0.0.0/8"]}}])
+    assert ask(proxy, "/a").body == b"stale"
+    first, after = (stage.use(Client(proxy.address, timeout=20)) for _ in range(2))
+    first.request("GET", "/a")
+    eventually(lambda: slow.asked == 2, what="the refresh")
+    change(proxy, how)
+    after.request("GET", "/a")
+    time.sleep(0.1)
+    slow.release()
+    assert [c.response().body for c in (first, after)] == [b"oldold", b"newnew"]
+    assert ask(proxy, "/a").body == b"newnew" and ask(proxy, "/a").cache["hit"]
+
+
+@pytest.mark.parametrize("fields", [[], [("Vary", "Foo")]])
+@pytest.mark.parametrize("how", HOW)
+def test_what_was_asked_for_before_a_purge_is_not_fresh(stage, how, fields):
+    slow, proxy, first = begin_slowly(stage, *fields)
+    change(proxy, how)
+    slow.release()
+    assert first.response().body == b"oldold"
+    assert [ask(proxy, "/a").body for _ in range(2)] == [b"newnew"] * 2
+    assert slow.asked == 2
+
+
+def test_what_has_another_tag_is_shared_all_the_same(stage):
+    slow, proxy, first = begin_slowly(stage)
+    purge(proxy, "/a", ("Cache-Tag", "blue"))
+    after = stage.use(Client(proxy.address, timeout=20))
+    after.request("GET", "/a")
+    time.sleep(0.1)
+    slow.release()
+    assert [c.response().body for c in (first, after)] == [b"oldold"] * 2
+    assert slow.asked == 1

@@ -190,12 +190,14 @@ move_to_variant(struct visit *v, const struct answer *a)
         return false;
     }
     publish_mark(v, v->fresh, KEPT_VARY, a, names, generation);
-    leave(&v->fresh);
     if (!cache_find_variant(v, names, generation) ||
         store_ask(v->c->store, v->key, true, &o) != STORE_MISS) {
+        leave(&v->fresh);
         leave(&o);
         return false;
     }
+    store_begin_with(o, v->fresh);
+    leave(&v->fresh);
     v->fresh = o;
     return true;
 }

@@ -192,10 +192,12 @@ is_over(struct visit *v, struct store_object *o)
     return k && k->kind == KEPT_PASS && cache_ttl_s(&v->life, loop_now_us()) <= 0;
 }
 
-/* Somebody fetches it: what he gets is for us too, if it is for the store. */
+/* Somebody fetches it: what he gets is for us too, if it is for the store, and was asked for after
+ * the last purge before we came.  A purge while we wait is about what others ask for later. */
 static enum cache_found
 join(struct visit *v, struct store_object *o)
 {
+    bool measured = store_is_measured(o), soft = store_is_soft(o);
     enum err e = store_wait_head(o, loop_now_us() + v->c->wait_us);
 
     /* It broke off: somebody has to begin again, maybe we. */
@@ -203,8 +205,11 @@ join(struct visit *v, struct store_object *o)
         return CACHE_NOTHING;
     if (e != OK)
         return gone_or(CACHE_PASS);
-    /* What is just read from the disk may be old, like all that was kept. */
-    v->told.collapsed = !store_is_from_disk(o);
+    if (!measured && store_is_purged(o))
+        return CACHE_NOTHING;
+    /* What is just read from the disk may be old, like all that was kept; and so is what was purged
+     * softly. */
+    v->told.collapsed = !soft && !store_is_from_disk(o);
     return look_at(v, o);
 }
 

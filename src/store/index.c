@@ -74,6 +74,32 @@ store_begin_with(struct store_object *o, const struct store_object *from)
     pthread_mutex_unlock(&shard->lock);
 }
 
+struct store_moment
+store_moment(struct store *s, struct store_key key)
+{
+    struct shard *shard = store_shard_of(s, key);
+    struct store_moment now = {.epoch = purges_epoch(&s->purges)};
+
+    pthread_mutex_lock(&shard->lock);
+    now.keys = shard->purges;
+    pthread_mutex_unlock(&shard->lock);
+    return now;
+}
+
+bool
+store_begin_at(struct store_object *o, const struct store_moment *moment)
+{
+    struct shard *shard = store_shard_of(o->store, o->key);
+    bool same;
+
+    pthread_mutex_lock(&shard->lock);
+    if (moment->epoch < atomic_load_explicit(&o->measured, memory_order_relaxed))
+        atomic_store_explicit(&o->measured, moment->epoch, memory_order_relaxed);
+    same = shard->purges == moment->keys;
+    pthread_mutex_unlock(&shard->lock);
+    return same;
+}
+
 /* It was purged softly before anybody knew what it will be: that is for those who wait for it
  * already, but not for who asks now. */
 static inline bool

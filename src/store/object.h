@@ -107,6 +107,7 @@ struct shard {
     pthread_mutex_t lock;
     struct slots    slots;
     uint64_t        hits, misses, shared;
+    uint64_t        purges; /* of keys */
 } __attribute__((aligned(64)));
 
 /* Goes through the index in steps. */

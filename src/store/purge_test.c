@@ -177,6 +177,30 @@ TEST(what_goes_on_with_another_object_began_with_the_first)
     store_drop(s);
 }
 
+TEST(what_was_asked_for_without_an_object_is_purged_too)
+{
+    const uint64_t tag = 7;
+    const struct store_facts facts = {.length = -1, .tags = &tag, .tags_n = 1};
+    struct store_moment moment;
+    struct store_object *o;
+
+    s = testing_store(4 * MIB);
+    for (unsigned i = 0; i < 4; i++) {
+        moment = store_moment(s, testing_key(s, i));
+        if (i < 2)
+            store_purge_key(s, testing_key(s, i), i);
+        else if (i == 2)
+            store_purge_tag(s, 7, false);
+        EXPECT_EQ(store_ask(s, testing_key(s, i), true, &o), STORE_MISS);
+        EXPECT_EQ(store_begin_at(o, &moment), i >= 2);
+        EXPECT_EQ(store_publish(o, SLICE("h"), &facts), OK);
+        store_finish(o);
+        EXPECT_EQ(testing_has(s, i), i != 2);
+        store_leave(o);
+    }
+    store_drop(s);
+}
+
 /* It began when the old one was gone. */
 TEST(what_was_begun_later_is_not_replaced)
 {

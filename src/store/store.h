@@ -162,6 +162,14 @@ bool store_is_purged(struct store_object *o);
 /* What `o` is filled with was asked for when `from` began: purges since then concern it too.
  * Before store_publish(). */
 void store_begin_with(struct store_object *o, const struct store_object *from);
+/* When something was asked for that had no object yet. */
+struct store_moment {
+    uint64_t epoch, keys;
+};
+struct store_moment store_moment(struct store *s, struct store_key key);
+/* What `o` is filled with was asked for then; its key is that one.  False: it may have been purged
+ * since, and is not to be filled with that.  Before store_publish(). */
+bool store_begin_at(struct store_object *o, const struct store_moment *moment);
 
 struct store_status {
     uint64_t objects, memory_bytes, memory_max, disk_objects, disk_bytes, disk_max;

@@ -237,6 +237,7 @@ purge_each(struct store *s, struct store_key key, bool soft)
     struct store_object *gone[ROLES];
 
     pthread_mutex_lock(&shard->lock);
+    shard->purges++;
     for (unsigned role = 0; role < ROLES; role++)
         gone[role] = purge_one(s, shard, key, (enum role) role, soft);
     pthread_mutex_unlock(&shard->lock);

@@ -359,6 +359,21 @@ def test_what_was_asked_for_before_a_purge_is_not_fresh(stage, how, fields):
     assert slow.asked == 2
 
 
+@pytest.mark.parametrize("how", [None, *HOW])
+def test_nor_is_what_nobody_could_wait_for(stage, how):
+    """What a client with credentials is answered is kept too, if it is for all."""
+    slow = Slow(stage, ("Cache-Tag", "red"), ("Cache-Control", "public"))
+    proxy = stage.proxy(slow.origin, use=[{"cache": {"purge": ["127.0.0.0/8"]}}])
+    first = stage.use(Client(proxy.address, timeout=20))
+    first.request("GET", "/a", [("Authorization", "Basic eDp5")])
+    eventually(lambda: slow.asked == 1, what="the fetch")
+    if how:
+        change(proxy, how)
+    slow.release()
+    assert first.response().body == b"oldold"
+    assert ask(proxy, "/a").body == (b"newnew" if how else b"oldold")
+
+
 def test_what_has_another_tag_is_shared_all_the_same(stage):
     slow, proxy, first = begin_slowly(stage)
     purge(proxy, "/a", ("Cache-Tag", "blue"))

@@ -184,6 +184,7 @@ fetch_past(struct visit *v, enum cache_forward why)
         return;
     }
     v->told.collapsed = false;
+    cache_find_moment(v);
     v->times.asked_us = loop_now_us();
     pass(v, why);
     v->times.answered_us = loop_now_us();

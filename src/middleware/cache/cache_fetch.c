@@ -496,6 +496,7 @@ cache_fetch(struct visit *v, void (*run)(struct visit *v))
 
     if (!v->fresh || !put_aside(x, &aside)) {
         decline(v);
+        cache_find_moment(v);
         ask(v, run);
         return v->keep ? cache_fetch_take(v) : CACHE_FETCHED_PASS;
     }

@@ -259,6 +259,13 @@ cache_find_anew(struct visit *v)
     }
 }
 
+void
+cache_find_moment(struct visit *v)
+{
+    if (v->keep)
+        v->moment = store_moment(v->c->store, v->key);
+}
+
 bool
 cache_find_place(struct visit *v)
 {
@@ -268,8 +275,8 @@ cache_find_place(struct visit *v)
         return false;
     switch (store_ask(v->c->store, v->key, true, &o)) {
     case STORE_MISS:
-        v->fresh = o;
-        return true;
+        v->fresh = take(&o);
+        break;
     case STORE_HIT:
         (void) find_turn(v, o);
         break;
@@ -277,5 +284,9 @@ cache_find_place(struct visit *v)
         break;
     }
     leave(&o);
+    if (v->fresh && !store_begin_at(v->fresh, &v->moment)) {
+        store_break(v->fresh);
+        leave(&v->fresh);
+    }
     return v->fresh != NULL;
 }

@@ -128,6 +128,7 @@ struct visit {
     struct fields            cookies; /* that a 304 set: for this client alone */
     struct cache_status      told;
     struct cache_cut         cut;     /* of what was fetched */
+    struct store_moment      moment;  /* when that began, if `fresh` was not there yet */
     uint64_t                 piece_bytes; /* what is fetched comes in pieces; 0: whole */
     bool                     far;     /* or as the client asked, if not in pieces */
     bool                     unfit;   /* not in pieces, it has turned out */
@@ -164,6 +165,8 @@ enum cache_found cache_find_anew(struct visit *v);
 bool cache_find_variant(struct visit *v, struct slice names, uint64_t generation);
 /* A response that was fetched without looking: v->fresh, if nobody else fetches one. */
 bool cache_find_place(struct visit *v);
+/* Such a fetch begins: what is purged from now on finds no place. */
+void cache_find_moment(struct visit *v);
 
 enum cache_fetched {
     CACHE_FETCHED_PASS,    /* x->response goes on to the client as it is */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* control/answer.c - what operations read of a request, and how they answer. */
+/* control/answer.c - what operations read of a request (but its query), and how they answer. */
 #include "base/json.h"
 #include "control/api.h"
 #include "http/condition.h"
-#include "http/uri.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,33 +10,6 @@
 enum { ANSWER_MAX = 256 * 1024 * 1024, JSON_MAX = 1024 * 1024, JSON_LEVELS_MAX = 16 };
 
 /* ------------------------------------------------------------------ the request */
-
-struct slice
-api_query(struct api_call *c, const char *name)
-{
-    return query_value(c->x->request.target.query, slice_str(name), &c->x->arena);
-}
-
-bool
-api_query_flag(struct api_call *c, const char *name)
-{
-    struct slice v = api_query(c, name);
-
-    return slice_is_present(v) && (v.n == 0 || slice_eq(v, SLICE("1")) ||
-                                   slice_eq(v, SLICE("true")) || slice_eq(v, SLICE("yes")));
-}
-
-bool
-api_number(struct api_call *c, const char *name, uint64_t preset, uint64_t max, uint64_t *out)
-{
-    struct slice text = api_query(c, name);
-
-    *out = preset;
-    if (!slice_is_present(text) || slice_to_u64(text, max, out))
-        return true;
-    api_problem(c, 400, "bad_query", "%s is a number up to %llu", name, (unsigned long long) max);
-    return false;
-}
 
 json_t *
 api_json(struct api_call *c)

@@ -29,7 +29,7 @@
 enum api_right { API_READ, API_OPERATE, API_ADMIN };
 extern const char *const api_rights[]; /* "read", "operate", "admin"; ends with NULL */
 
-enum { API_PARAMETERS_MAX = 4, API_BODY_MAX = 64 * 1024 * 1024 };
+enum { API_PARAMETERS_MAX = 4, API_QUERY_MAX = 6, API_BODY_MAX = 64 * 1024 * 1024 };
 
 struct api_call;
 
@@ -47,7 +47,8 @@ struct api_operation {
     void         (*handle)(struct api_call *c);
     const char    *summary; /* one sentence */
     const char    *doc;     /* more, or NULL */
-    struct api_parameter query[6]; /* ends with name NULL */
+    struct api_parameter query[API_QUERY_MAX]; /* up to a name of NULL; a request that says
+                                                * anything else is refused */
     const char    *body;    /* name of a schema (api_schemas), NULL: takes none */
     const char    *answer;  /* name of a schema; NULL: no content, or not JSON */
     const char    *type;    /* of the answer when it is not application/json */
@@ -74,13 +75,16 @@ struct api_call {
     struct slice parameters[API_PARAMETERS_MAX]; /* those of the path, in order, percent-decoded;
                                                   * {rest}: as it came, with its leading "/", or
                                                   * empty */
+    struct slice query[API_QUERY_MAX]; /* values of operation->query, decoded; absent: not said */
     struct slice body; /* read whole; absent when there was none */
 };
 
-/* A query parameter, decoded; absent when it is not there. */
-struct slice api_query(struct api_call *c, const char *name);
+/* Reads the query as the operation declares it.  False after answering 400. */
+bool api_take_query(struct api_call *c);
+/* A query parameter that the operation declares, decoded; absent when it is not there. */
+struct slice api_query(const struct api_call *c, const char *name);
 /* "1", "true", "yes", or without a value. */
-bool api_query_flag(struct api_call *c, const char *name);
+bool api_query_flag(const struct api_call *c, const char *name);
 /* One that is a number up to max; preset when it is absent.  False after answering 400. */
 bool api_number(struct api_call *c, const char *name, uint64_t preset, uint64_t max,
                 uint64_t *out);

@@ -212,7 +212,7 @@ call(struct api_call *c)
 
     text_init(&memory, API_BODY_MAX + 1);
     long_bodies += counts;
-    if (decode_parameters(c) && read_body(c, &memory))
+    if (decode_parameters(c) && api_take_query(c) && read_body(c, &memory))
         handle(c);
     text_free(&memory);
     long_bodies -= counts;

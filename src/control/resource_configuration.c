@@ -75,6 +75,11 @@ take_common(struct api_call *c, struct configuration_change *change)
     change->who = c->who.name;
     change->comment = api_query(c, "comment");
     change->guard = api_query(c, "guard");
+    if (slice_is_present(change->guard) && change->guard.n == 0) {
+        api_problem(c, 400, "bad_query",
+                    "guard is what must hold, such as errors < 1%%, p99 < +20%%");
+        return false;
+    }
     if (!slice_is_present(confirm))
         return true;
     if (!units_read_duration(confirm, &us) || us == 0 ||
@@ -430,7 +435,8 @@ const struct api_operation operations_configuration[] = {
     {METHOD_POST, "/v1/apply", API_ADMIN, apply_post, .summary = "Serve another configuration.",
      .query = CONFIGURATION_QUERY, .body = "Configuration", .answer = "Change", .writes = true},
     {METHOD_POST, "/v1/reload", API_OPERATE, reload_post,
-     .summary = "Read the files again.", .answer = "Change", .writes = true},
+     .summary = "Read the files again.", .query = CONFIGURATION_QUERY, .answer = "Change",
+     .writes = true},
     {METHOD_POST, "/v1/reset", API_ADMIN, reset_post,
      .summary = "Drop what the API has changed: the files alone count.",
      .query = CONFIGURATION_QUERY, .answer = "Change", .writes = true},

@@ -181,6 +181,16 @@ def test_every_operation_answers_as_it_says(proxy, description):
     assert len(seen) > 40
 
 
+def test_every_operation_takes_the_parameters_that_it_declares_alone(proxy, description):
+    for method, path, operation in operations(description):
+        declared = [p["name"] for p in operation["parameters"] if p["in"] == "query"]
+        assert "nonsense" not in declared
+        detail = ask(api_of(proxy), method, path + "?nonsense=1").refused(400)["detail"]
+        assert all(f"`{name}`" in detail for name in ["nonsense", *declared]), detail
+        for name in declared:
+            assert f"`{name}`" in ask(api_of(proxy), method, f"{path}?{name}=%4").refused(400)["detail"]
+
+
 def test_the_description_is_well_formed(description):
     names = set()
     for method, path, operation in operations(description):

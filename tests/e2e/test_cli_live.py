@@ -201,6 +201,8 @@ def test_a_trial(operator):
     assert "reverted" in operator("status")
     operator("apply", "-c", path, "--guard", "nonsense", code=2)
     assert "nonsense" in operator.stderr
+    operator("apply", "-c", path, "--guard", "", code=2)
+    assert "guard is what must hold" in operator.stderr
 
 
 def test_explain_live(operator):

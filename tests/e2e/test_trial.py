@@ -196,6 +196,27 @@ def test_what_cannot_be_understood(proxy, query):
     assert said(proxy) == "one"
 
 
+@pytest.mark.parametrize("query, word", [
+    ("guard=errors<1%,p99<+20%", "guard"), ("confirm=60s&guard=errors<1%,p99<+20%", "guard"), ("confirm=5%", "confirm"),
+    ("comment=%zz", "comment"), ("guard=", "guard"), ("guard", "guard"), ("confirm=", "confirm"),
+    ("guard=errors<1%25&guard=p99<1s", "guard"), ("dry-run", "dry-run"), ("dry%2drun", "dry%2drun"), ("dry%=1", "dry%"),
+    ("dry_run=on", "dry_run"), ("=1", "parameter"), ("confirm=60s&gaurd=errors<1%25", "gaurd")])
+def test_what_is_misspelt_is_not_passed_over(proxy, query, word):
+    """It would be made for good, or without its guard."""
+    api = api_of(proxy)
+    problem = api.ask("PATCH", "/v1/config/routes/word?" + query, '{"path": "/ga/"}').refused(400)
+    assert f"`{word}" in problem["detail"] or problem["detail"].startswith(word) or word == "parameter"
+    assert said(proxy) == "one"
+    assert api.get("/v1/trial").status == 404
+
+
+def test_a_guard_as_it_stands_in_an_address(proxy):
+    api = api_of(proxy)
+    assert api.ask("PATCH", "/v1/config/routes/word?&dry_run=false&guard=errors<1%25,p99+<+%2B20%25&",
+                   '{"method": "GET"}').good["trial"]["guard"] == "errors<1%,p99 < +20%"
+    api.post("/v1/trial/abort").good
+
+
 # ---------------------------------------------------------------------------- guards
 
 def test_errors_bring_back_what_was(proxy):

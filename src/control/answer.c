@@ -33,14 +33,23 @@ api_json(struct api_call *c)
 bool
 api_match(struct api_call *c, uint64_t hash)
 {
+    const struct fields *f = &c->x->request.fields;
     char tag[20];
     struct validators v = {.etag = slice_of(tag, (size_t) snprintf(tag, sizeof(tag), "\"%016llx\"",
                                                                    (unsigned long long) hash))};
 
-    if (condition_check(&c->x->request.fields, c->x->request.method, &v, 0) != CONDITION_FAILED)
-        return true;
-    api_problem(c, 412, "changed",
-                "somebody has changed it since you read it: read it again, it is now %s", tag);
+    switch (condition_check(f, c->x->request.method, &v, 0)) {
+    case CONDITION_HOLDS: return true;
+    case CONDITION_NOT_MODIFIED: api_answer_empty(c, 304); break;
+    case CONDITION_FAILED:
+        if (fields_has(f, FIELD_IF_MATCH))
+            api_problem(c, 412, "changed",
+                        "somebody has changed it since you read it: read it again, it is now %s",
+                        tag);
+        else
+            api_problem(c, 412, "changed", "it is what If-None-Match rules out: it is %s", tag);
+        break;
+    }
     api_tag(c, hash);
     return false;
 }

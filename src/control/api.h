@@ -107,7 +107,8 @@ void api_problem_report(struct api_call *c, unsigned status, const struct config
                         const char *type, const char *detail);
 /* What a report says, as a list of objects; least: CONFIG_ERROR leaves warnings out. */
 json_t *api_complaints(const struct config_report *report, enum config_severity least);
-/* If-Match against a hash (RFC 9110 13.1.1).  False after answering 412. */
+/* If-Match and If-None-Match against a hash (RFC 9110 13.1).  False after answering 412, or 304 to
+ * who only reads. */
 bool api_match(struct api_call *c, uint64_t hash);
 /* Adds ETag. */
 void api_tag(struct api_call *c, uint64_t hash);

@@ -5,6 +5,7 @@
 #include "control/operations.h"
 #include "control/plan.h"
 #include "control/room.h"
+#include "http/condition.h"
 #include "http/uri.h"
 
 #include <stdio.h>
@@ -128,13 +129,33 @@ make(struct api_call *c, const struct configuration_change *change, unsigned sta
     config_report_free(&r.report);
 }
 
+/* ------------------------------------------------------------------ looking before changing */
+
+/* The conditions of a request are about what stands at a place.  With the lock held; false after
+ * answering. */
+static bool
+still_the_same(struct api_call *c, struct slice pointer)
+{
+    const struct fields *f = &c->x->request.fields;
+    const struct config_document *d = configuration_now();
+    const struct config_node *node = d ? config_document_find(d, pointer) : NULL;
+
+    if (node)
+        return api_match(c, config_document_hash(d, node));
+    if (condition_check(f, c->x->request.method, NULL, 0) != CONDITION_FAILED)
+        return true;
+    api_problem(c, 412, "changed", "there is nothing at `%.*s` (any more)", SLICE_ARG(pointer));
+    return false;
+}
+
 void
 api_change(struct api_call *c, struct configuration_change *change)
 {
     if (!take_common(c, change))
         return;
     configuration_lock();
-    make(c, change, 200);
+    if (still_the_same(c, SLICE("")))
+        make(c, change, 200);
     configuration_unlock();
 }
 
@@ -184,9 +205,13 @@ config_get(struct api_call *c)
 {
     const struct config_node *node;
     struct slice pointer;
+    uint64_t hash;
     struct text t;
 
     if (!take_pointer(c, &pointer) || !(node = find(c, pointer)))
+        return;
+    hash = config_document_hash(configuration_now(), node);
+    if (!api_match(c, hash))
         return;
     text_init(&t, ANSWER_MAX);
     config_document_write(configuration_now(), node, wants_yaml(c) ? CONFIG_YAML : CONFIG_JSON,
@@ -194,22 +219,7 @@ config_get(struct api_call *c)
     api_answer(c, 200, &t);
     if (wants_yaml(c))
         fields_set(&c->x->response.fields, FIELD_CONTENT_TYPE, SLICE("application/yaml"));
-    api_tag(c, config_document_hash(configuration_now(), node));
-}
-
-/* If-Match counts for what stands at the place; If-Match: * for its being there. */
-static bool
-still_the_same(struct api_call *c, struct slice pointer)
-{
-    const struct config_document *d = configuration_now();
-    const struct config_node *node = d ? config_document_find(d, pointer) : NULL;
-
-    if (!fields_has(&c->x->request.fields, FIELD_IF_MATCH))
-        return true;
-    if (node)
-        return api_match(c, config_document_hash(d, node));
-    api_problem(c, 412, "changed", "there is nothing at `%.*s` (any more)", SLICE_ARG(pointer));
-    return false;
+    api_tag(c, hash);
 }
 
 static void

@@ -209,6 +209,34 @@ def test_if_match(proxy, api):
     api.ask("PUT", "/v1/config/routes/word", '{"use": ["status"]}', fields={"If-Match": "*"}).refused(412)
 
 
+@pytest.mark.parametrize("path", ["/v1/apply", "/v1/rollback", "/v1/reset", "/v1/revisions/1/restore", "/v1/reload"])
+def test_if_match_of_the_whole(proxy, api, path):
+    """Somebody has changed it since it was read, so that this would undo what nobody has seen."""
+    old = api.get("/v1/config")
+    api.put("/v1/config/routes/word/use/0/respond/text", "two").good
+    body = old.json if path == "/v1/apply" else None
+    problem = api.ask("POST", path, body, fields={"If-Match": old.headers["etag"]})
+    problem.refused(412)
+    assert said(proxy) == "two" and problem.headers["etag"] == tag(api, "/v1/config")
+    api.ask("POST", path, body, fields={"If-Match": tag(api, "/v1/config")}).good
+    assert said(proxy) == ("two" if path == "/v1/reload" else "one")
+
+
+def test_if_none_match(proxy, api):
+    fields = {"If-None-Match": "*"}
+    api.ask("PUT", "/v1/config/routes/word/path", '"/elsewhere"', fields=fields).refused(412)
+    assert said(proxy) == "one"
+    api.ask("PUT", "/v1/config/routes/word/method", '"GET"', fields=fields).good
+    api.ask("PUT", "/v1/config/routes/word/method", '"GET"', fields=fields).refused(412)
+    for method in ("GET", "HEAD"):
+        for there, status in ((tag(api, "/v1/config/routes"), 304), ('"0123456789abcdef"', 200), ("*", 304)):
+            got = api.ask(method, "/v1/config/routes", fields={"If-None-Match": f'"x", {there}' if there != "*" else there})
+            assert got.status == status and got.headers["etag"] == tag(api, "/v1/config/routes")
+            assert status == 200 or not got.body and "content-length" not in got.headers
+    api.ask("GET", "/v1/config/routes", fields={"If-Match": '"0123456789abcdef"'}).refused(412)
+    api.ask("GET", "/v1/config/routes/none", fields={"If-None-Match": "*"}).refused(404)
+
+
 def test_the_tag_is_of_the_meaning(api):
     before = tag(api, "/v1/config/routes/word")
     api.put("/v1/config/routes/word", "use: {respond: {text: one}}\npath: [/word]\nname: 'word'\n",

@@ -5,6 +5,7 @@
 #include "control/operations.h"
 #include "control/plan.h"
 #include "control/room.h"
+#include "http/accept.h"
 #include "http/condition.h"
 #include "http/uri.h"
 
@@ -183,9 +184,9 @@ take_pointer(struct api_call *c, struct slice *pointer)
 static bool
 wants_yaml(const struct api_call *c)
 {
-    struct slice accept = fields_value(&c->x->request.fields, FIELD_ACCEPT);
+    const struct fields *f = &c->x->request.fields;
 
-    return slice_search(accept, SLICE("yaml")) != SLICE_NOT_FOUND;
+    return accept_q(f, SLICE("application/yaml")) > accept_q(f, SLICE("application/json"));
 }
 
 static const struct config_node *

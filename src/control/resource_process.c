@@ -5,6 +5,7 @@
 #include "control/configuration.h"
 #include "control/operations.h"
 #include "control/room.h"
+#include "http/accept.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
 
@@ -147,11 +148,11 @@ log_put(struct api_call *c)
 static void
 metrics_get_all(struct api_call *c)
 {
+    const struct fields *f = &c->x->request.fields;
     struct exposition e = {.format = EXPOSITION_PROMETHEUS};
     struct text t;
 
-    if (slice_search(fields_value(&c->x->request.fields, FIELD_ACCEPT),
-                     SLICE("application/openmetrics-text")) != SLICE_NOT_FOUND)
+    if (accept_q(f, SLICE("application/openmetrics-text")) > accept_q(f, SLICE("text/plain")))
         e.format = EXPOSITION_OPENMETRICS;
     text_init(&t, TEXT_MAX);
     e.out = &t;

@@ -2,40 +2,7 @@
 /* http/accept_encoding.c - see accept_encoding.h. */
 #include "http/accept_encoding.h"
 
-/* qvalue = ( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )  (RFC 9110 12.4.2) */
-static bool
-parse_q(struct slice s, unsigned *q)
-{
-    unsigned scale = 100;
-
-    if (s.n == 0 || s.n > 5 || (s.at[0] != '0' && s.at[0] != '1') || (s.n > 1 && s.at[1] != '.'))
-        return false;
-    *q = s.at[0] == '1' ? ACCEPT_ENCODING_BEST : 0;
-    for (size_t i = 2; i < s.n; i++, scale /= 10) {
-        if (!ascii_is_digit(s.at[i]))
-            return false;
-        *q += (unsigned) (s.at[i] - '0') * scale;
-    }
-    return *q <= ACCEPT_ENCODING_BEST;
-}
-
-/* The weight among the parameters of an element; false when it is malformed. */
-static bool
-weight_of(struct slice parameters, unsigned *q)
-{
-    *q = ACCEPT_ENCODING_BEST;
-    while (slice_is_present(parameters)) {
-        struct slice value = slice_cut(&parameters, ';');
-        struct slice name;
-
-        if (!slice_is_present(slice_trim(value)) || slice_find(value, '=') == SLICE_NOT_FOUND)
-            continue;
-        name = slice_cut(&value, '=');
-        if (slice_eq_nocase(slice_trim(name), SLICE("q")))
-            return parse_q(slice_trim(value), q);
-    }
-    return true;
-}
+#include "http/accept.h"
 
 static struct slice
 canonical(struct slice coding)
@@ -49,7 +16,7 @@ add(struct accept_encoding *a, struct slice element)
     struct slice coding = slice_trim(slice_cut(&element, ';'));
     unsigned q;
 
-    if (!is_token(coding) || !weight_of(element, &q))
+    if (!is_token(coding) || !accept_weight(element, &q))
         return;
     if (slice_eq(coding, SLICE("*"))) {
         a->others = q;
@@ -85,7 +52,7 @@ accept_encoding_q(const struct accept_encoding *a, struct slice coding)
             return a->at[i].q;
     if (a->has_others)
         return a->others;
-    return slice_eq_nocase(coding, SLICE("identity")) ? ACCEPT_ENCODING_BEST : 0;
+    return slice_eq_nocase(coding, SLICE("identity")) ? ACCEPT_BEST : 0;
 }
 
 struct slice

@@ -11,7 +11,7 @@
 #include "http/message.h"
 
 /* Codings in one field that are looked at; who names more is not understood less. */
-enum { ACCEPT_ENCODING_MAX = 16, ACCEPT_ENCODING_BEST = 1000 };
+enum { ACCEPT_ENCODING_MAX = 16 };
 
 struct accept_encoding {
     struct {

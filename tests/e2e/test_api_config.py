@@ -73,6 +73,20 @@ def test_yaml_for_those_who_ask_for_it(api):
                         "- use:\n    - respond:\n        text: rest\n")
 
 
+@pytest.mark.parametrize("accept, kind", [
+    (None, "json"), ("*/*", "json"), ("text/html, */*;q=0.8", "json"), ("application/yaml;q=0", "json"),
+    ("application/yaml;q=0, */*", "json"), ("application/x-yaml;q=0, application/json;q=0.5, */*", "json"),
+    ("text/*", "json"), ("application/yaml;q=0.5, application/json", "json"),
+    ("application/json, application/yaml", "json"), ("application/vnd.yamls", "json"),
+    ("application/yaml;q=0.5", "yaml"), ("application/json;q=0.5, application/yaml", "yaml"),
+    ("application/yaml, */*;q=0.1", "yaml"), ("text/yaml", "yaml"), ("application/x-yaml", "yaml"),
+])
+def test_the_higher_weight_wins(api, accept, kind):
+    got = api.ask("GET", "/v1/config/routes", fields={"Accept": accept} if accept else None)
+    assert got.status == 200 and got.headers["content-type"] == f"application/{kind}"
+    assert got.text.startswith("- name: word" if kind == "yaml" else "[")
+
+
 def test_types_are_those_of_the_tables(api):
     api.patch("/v1/config", {"process": {"max_connections": "500"}, "admin": {"dashboard": "no"}}).good
     whole = api.get("/v1/config").good

@@ -81,7 +81,8 @@ def test_both_formats_are_well_formed(origin):
         assert answer.get("Content-Type").startswith("application/openmetrics-text; version=1.0.0")
         strict = list(parse_openmetrics(answer.body.decode()))
         assert {f.name for f in strict} == {f.name for f in seen.families}
-        assert scrape(proxy).get("Content-Type").startswith("text/plain; version=0.0.4")
+        for fields in ((), [("Accept", "application/openmetrics-text;q=0, text/plain;q=0.5")]):
+            assert scrape(proxy, *fields).get("Content-Type").startswith("text/plain; version=0.0.4")
 
 
 def test_every_request_is_counted_once(origin):

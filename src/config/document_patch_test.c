@@ -68,6 +68,8 @@ static const struct {
     {"{\"a\":1}", "[{\"op\":\"add\",\"path\":\"/b\"}]", NULL, CONFIG_EDIT_SYNTAX},
     {"{\"a\":1}", "[{\"op\":\"move\",\"path\":\"/b\"}]", NULL, CONFIG_EDIT_SYNTAX},
     {"{\"a\":1}", "[{\"op\":\"remove\",\"path\":\"a\"}]", NULL, CONFIG_EDIT_SYNTAX},
+    {"{\"a\":1}", "[{\"op\":\"remove\",\"path\":\"/a~2\"}]", NULL, CONFIG_EDIT_SYNTAX},
+    {"{\"a\":1}", "[{\"op\":\"add\",\"path\":\"/none/a~\",\"value\":1}]", NULL, CONFIG_EDIT_SYNTAX},
     {"{\"a\":1}", "[5]", NULL, CONFIG_EDIT_SYNTAX},
     {"{\"a\":1}", "{\"op\":\"remove\",\"path\":\"/a\"}", NULL, CONFIG_EDIT_SYNTAX},
     {"{\"a\":1}", "- op: replace\n  path: /a\n  value: [x]\n", "{\"a\": [\"x\"]}", 0},

@@ -176,7 +176,7 @@ edit_missing(struct edit *e, const struct edit_place *p, const struct config_nod
     const char *hint = p->parent && p->token.at ? suggest(e, p) : NULL;
 
     if (!p->token.at)
-        return edit_fail(e, CONFIG_EDIT_NOT_FOUND, at, "such as `/routes/0/to`; ~ is ~0, / is ~1",
+        return edit_fail(e, CONFIG_EDIT_SYNTAX, at, "such as `/routes/0/to`; ~ is ~0, / is ~1",
                          "this is no JSON Pointer");
     if (p->list && p->token.n && ascii_is_digit(p->token.at[0]) && !hint)
         return edit_fail(e, CONFIG_EDIT_NOT_FOUND, at, NULL, "there is no item %.*s in the list",

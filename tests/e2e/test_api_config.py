@@ -169,6 +169,7 @@ def unchanged(proxy, api, before):
     ("PATCH", "/routes/none", "{}", "application/merge-patch+json", 404),
     ("PATCH", "", "{}", "application/json-patch+json", 400),
     ("PATCH", "", '[{"op": "jump", "path": "/routes"}]', "application/json-patch+json", 400),
+    ("PATCH", "", '[{"op": "remove", "path": "/a~2"}]', "application/json-patch+json", 400),
     ("PATCH", "", '[{"op": "remove", "path": "/routes/none"}]', "application/json-patch+json", 404),
     ("PATCH", "", '[{"op": "remove", "path": "/routes/word"}, {"op": "test", "path": "/process/drain", '
                   '"value": "2s"}]', "application/json-patch+json", 409),

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { ANSWER_MAX = 256 * 1024 * 1024, JSON_MAX = 1024 * 1024, JSON_LEVELS_MAX = 16 };
 
@@ -28,6 +29,29 @@ api_json(struct api_call *c)
         api_problem(c, 400, "bad_json", "request body:%d:%d: %s", error.line, error.column,
                     error.text);
     return value;
+}
+
+bool
+api_only_known(struct api_call *c, json_t *body, const char *const *known)
+{
+    const char *key;
+    json_t *value;
+
+    if (!json_is_object(body)) {
+        api_problem(c, 400, "bad_value", "the body is an object");
+        return false;
+    }
+    json_object_foreach (body, key, value) {
+        size_t i = 0;
+
+        while (known[i] && strcmp(known[i], key) != 0)
+            i++;
+        if (!known[i]) {
+            api_problem(c, 400, "bad_value", "unknown key `%s`", key);
+            return false;
+        }
+    }
+    return true;
 }
 
 bool

@@ -90,6 +90,8 @@ bool api_number(struct api_call *c, const char *name, uint64_t preset, uint64_t 
                 uint64_t *out);
 /* The body as JSON; NULL after answering 400.  json_decref() it. */
 json_t *api_json(struct api_call *c);
+/* The body is an object without other keys than these, up to NULL.  False after answering 400. */
+bool api_only_known(struct api_call *c, json_t *body, const char *const *known);
 
 /* A JSON string; an absent slice is an empty one. */
 json_t *api_text(struct slice s);

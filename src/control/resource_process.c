@@ -122,25 +122,30 @@ log_get(struct api_call *c)
     api_answer_json(c, 200, json_pack("{s:s}", "level", levels[level]));
 }
 
-static void
-log_put(struct api_call *c)
+/* False after answering 400. */
+static bool
+take_level(struct api_call *c, json_t *body)
 {
-    json_t *body = api_json(c);
-    const char *level = body ? json_string_value(json_object_get(body, "level")) : NULL;
-    bool known = false;
+    const char *level = json_string_value(json_object_get(body, "level"));
 
-    if (!body)
-        return;
     for (enum log_level l = LOG_LEVEL_ERROR; level && l <= LOG_LEVEL_DEBUG; l++)
         if (strcmp(level, levels[l]) == 0) {
             log_set_level(l);
-            known = true;
+            return true;
         }
-    json_decref(body);
-    if (known)
+    api_problem(c, 400, "bad_value", "level is one of error, warning, info, debug");
+    return false;
+}
+
+static void
+log_put(struct api_call *c)
+{
+    static const char *const known[] = {"level", NULL};
+    json_t *body = api_json(c);
+
+    if (body && api_only_known(c, body, known) && take_level(c, body))
         log_get(c);
-    else
-        api_problem(c, 400, "bad_value", "level is one of error, warning, info, debug");
+    json_decref(body);
 }
 
 /* ------------------------------------------------------------------ metrics */
@@ -210,6 +215,6 @@ const struct api_schema schemas_process[] = {
     {"Identity", "{\"type\":\"object\",\"required\":[\"name\",\"right\"],\"properties\":{\"name\":{"
                  "\"type\":\"string\"},\"right\":{\"enum\":[\"read\",\"operate\",\"admin\"]}}}"},
     {"Log", "{\"type\":\"object\",\"required\":[\"level\"],\"properties\":{\"level\":{\"enum\":["
-            "\"error\",\"warning\",\"info\",\"debug\"]}}}"},
+            "\"error\",\"warning\",\"info\",\"debug\"]}},\"additionalProperties\":false}"},
     {0},
 };

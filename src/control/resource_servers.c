@@ -136,29 +136,6 @@ take_state(struct api_call *c, json_t *body, struct upstream_change *change)
     return false;
 }
 
-static bool
-only_known(struct api_call *c, json_t *body, const char *const *known)
-{
-    const char *key;
-    json_t *value;
-
-    if (!json_is_object(body)) {
-        api_problem(c, 400, "bad_value", "the body is an object");
-        return false;
-    }
-    json_object_foreach (body, key, value) {
-        size_t i = 0;
-
-        while (known[i] && strcmp(known[i], key) != 0)
-            i++;
-        if (!known[i]) {
-            api_problem(c, 400, "bad_value", "unknown key `%s`", key);
-            return false;
-        }
-    }
-    return true;
-}
-
 static struct upstream *
 upstream_of(struct api_call *c)
 {
@@ -214,6 +191,22 @@ is_there(struct api_call *c, struct slice address)
     return found;
 }
 
+/* What the body says it is, copied.  False after answering 400. */
+static bool
+take_address_text(struct api_call *c, json_t *body, struct slice *out)
+{
+    json_t *text = json_object_get(body, "address");
+
+    if (json_is_string(text)) {
+        *out = arena_copy(&c->x->arena,
+                          slice_of(json_string_value(text), json_string_length(text)));
+        return true;
+    }
+    api_problem(c, 400, "bad_value", "address is %s, such as \"10.0.0.1:80\"",
+                text ? "a text" : "missing: say where the server is");
+    return false;
+}
+
 static void
 servers_post(struct api_call *c)
 {
@@ -225,14 +218,10 @@ servers_post(struct api_call *c)
 
     if (!body)
         return;
-    if (only_known(c, body, known) && take_weight(c, body, &what) && take_state(c, body, &what)) {
-        const char *text = json_string_value(json_object_get(body, "address"));
-
-        address = arena_copy(&c->x->arena, slice_str(text ? text : ""));
-        if (take_address(c, address, &what.server) && !is_there(c, address) &&
-            change(c, u, &what))
-            api_answer_json(c, 201, json_pack("{s:s%}", "address", address.at, address.n));
-    }
+    if (api_only_known(c, body, known) && take_weight(c, body, &what) &&
+        take_state(c, body, &what) && take_address_text(c, body, &address) &&
+        take_address(c, address, &what.server) && !is_there(c, address) && change(c, u, &what))
+        api_answer_json(c, 201, json_pack("{s:s%}", "address", address.at, address.n));
     json_decref(body);
 }
 
@@ -247,7 +236,7 @@ server_patch(struct api_call *c)
 
     if (!body)
         return;
-    good = only_known(c, body, known) && take_weight(c, body, &weight) &&
+    good = api_only_known(c, body, known) && take_weight(c, body, &weight) &&
            take_state(c, body, &state) && take_address(c, c->parameters[1], &weight.server);
     state.server = weight.server;
     if (good && json_object_get(body, "weight"))

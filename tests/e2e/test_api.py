@@ -307,6 +307,7 @@ def test_a_body_may_be_too_large(proxy):
 
 @pytest.mark.parametrize("method,path,body", [
     ("PUT", "/v1/log", "{"), ("PUT", "/v1/log", '{"level": "loud"}'), ("PUT", "/v1/log", "[]"),
+    ("PUT", "/v1/log", "{}"), ("PUT", "/v1/log", '{"level": "debug", "for": "10m"}'),
     ("POST", "/v1/upstreams/app/servers", "{}"), ("POST", "/v1/upstreams/app/servers", '{"address": 5}'),
     ("POST", "/v1/upstreams/app/servers", '{"address": "127.0.0.1:9", "wait": 1}'),
     ("PATCH", "/v1/upstreams/app/servers/127.0.0.1:9", '{"weight": "heavy"}'),
@@ -317,6 +318,18 @@ def test_a_body_may_be_too_large(proxy):
 def test_what_makes_no_sense(proxy, description, method, path, body):
     problem = api_of(proxy).ask(method, path, body).refused(400)
     validator(description, "Problem").validate(problem)
+
+
+def test_what_is_wrong_changes_nothing(proxy):
+    api = api_of(proxy)
+    api.put("/v1/log", {"level": "info"}).good
+    assert "`for`" in api.put("/v1/log", {"level": "debug", "for": "10m"}).refused(400)["detail"]
+    assert api.get("/v1/log").good == {"level": "info"}
+
+
+def test_a_server_without_an_address(proxy):
+    for body in ({}, {"weight": 2}):
+        assert "address is missing" in api_of(proxy).post("/v1/upstreams/app/servers", body).refused(400)["detail"]
 
 
 # ---------------------------------------------------------------------------- where it is

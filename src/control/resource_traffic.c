@@ -307,22 +307,37 @@ add_trace(void *arg, struct trace *t)
     json_array_append_new(arg, trace_json(t));
 }
 
+/* "503", "5" and "5xx" are the same class.  False after answering 400. */
+static bool
+take_class(struct api_call *c, unsigned *class)
+{
+    struct slice text = api_query(c, "status");
+    bool good = text.n >= 1 && text.n <= 3 && text.at[0] >= '1' && text.at[0] <= '5';
+
+    *class = 0;
+    if (!slice_is_present(text))
+        return true;
+    for (size_t i = 1; good && i < text.n; i++)
+        good = ascii_is_digit(text.at[i]) || ascii_lower(text.at[i]) == 'x';
+    if (good)
+        *class = (unsigned) (text.at[0] - '0');
+    else
+        api_problem(c, 400, "bad_query", "status is a class, such as 5xx");
+    return good;
+}
+
 static void
 traces_get(struct api_call *c)
 {
-    struct slice status = api_query(c, "status");
     struct trace_query query = {.route = api_query(c, "route")};
     json_t *all;
-    uint64_t most, class;
+    uint64_t most;
 
-    if (!api_number(c, "most", MOST, MOST_MAX, &most))
+    if (!api_number(c, "most", MOST, MOST_MAX, &most) || !take_class(c, &query.status))
         return;
     all = json_array();
     query.most = most;
     query.in_flight = api_query_flag(c, "in_flight");
-    /* "503", "5" and "5xx" are the same class. */
-    if (slice_is_present(status) && slice_to_u64(slice_first(status, 1), 9, &class))
-        query.status = (unsigned) class;
     trace_each(&query, add_trace, all);
     api_answer_json(c, 200, json_pack("{s:o}", "traces", all));
 }

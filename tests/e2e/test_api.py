@@ -308,6 +308,8 @@ def test_a_body_may_be_too_large(proxy):
 @pytest.mark.parametrize("method,path,body", [
     ("PUT", "/v1/log", "{"), ("PUT", "/v1/log", '{"level": "loud"}'), ("PUT", "/v1/log", "[]"),
     ("PUT", "/v1/log", "{}"), ("PUT", "/v1/log", '{"level": "debug", "for": "10m"}'),
+    ("GET", "/v1/traces?status=xx", None), ("GET", "/v1/traces?status=6xx", None),
+    ("GET", "/v1/traces?status=", None), ("GET", "/v1/traces?status=5000", None),
     ("POST", "/v1/upstreams/app/servers", "{}"), ("POST", "/v1/upstreams/app/servers", '{"address": 5}'),
     ("POST", "/v1/upstreams/app/servers", '{"address": "127.0.0.1:9", "wait": 1}'),
     ("PATCH", "/v1/upstreams/app/servers/127.0.0.1:9", '{"weight": "heavy"}'),
@@ -330,6 +332,12 @@ def test_what_is_wrong_changes_nothing(proxy):
 def test_a_server_without_an_address(proxy):
     for body in ({}, {"weight": 2}):
         assert "address is missing" in api_of(proxy).post("/v1/upstreams/app/servers", body).refused(400)["detail"]
+
+
+def test_classes_of_statuses(proxy):
+    for status in ("2", "2xx", "2XX", "200"):
+        assert "cached" in {t["route"] for t in api_of(proxy).get("/v1/traces", status=status).good["traces"]}
+    assert not api_of(proxy).get("/v1/traces", status="1xx").good["traces"]
 
 
 # ---------------------------------------------------------------------------- where it is

@@ -14,6 +14,18 @@
 struct admin_config;
 struct app; /* a configuration made ready: main/app.h */
 
+/* What came of the last replacement of the program. */
+struct control_upgrade {
+    enum control_upgrade_state {
+        UPGRADE_NONE,    /* there was none */
+        UPGRADE_RUNNING, /* the new process starts */
+        UPGRADE_DONE,    /* it serves */
+        UPGRADE_FAILED,  /* the process before goes on serving */
+    } state;
+    int  pid;      /* of the new process, as in the pid file; 0 without one */
+    char why[200]; /* failed: a sentence */
+};
+
 struct control_host {
     /* What the files say now.  NULL after reporting. */
     struct config_document *(*read)(struct config_report *report);
@@ -41,8 +53,11 @@ struct control_host {
     void (*forget)(const union address *address);
     /* visit(edge, arg) on every worker; waits until all have. */
     bool (*each_edge)(void (*visit)(struct edge *e, void *arg), void *arg);
-    /* Replaces the binary (POST /v1/upgrade).  False with a sentence. */
-    bool (*upgrade)(char why[200]);
+    /* Begins to have the program replaced by the one on disk, which has so long to get ready; 0:
+     * the preset.  False: it does not begin, for the reason in *now. */
+    bool (*upgrade)(unsigned within_s, struct control_upgrade *now);
+    /* What came of the last one.  False: nobody can tell. */
+    bool (*upgraded)(struct control_upgrade *last);
 
     unsigned     workers;
     uint32_t     owner; /* the user who started the process */

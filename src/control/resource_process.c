@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* control/resource_process.c - the process as a whole: what it is, its log, its metrics. */
 #include "analytics/analytics.h"
+#include "config/units.h"
 #include "control/admin.h"
 #include "control/configuration.h"
 #include "control/operations.h"
@@ -12,7 +13,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { TEXT_MAX = 64 * 1024 * 1024 };
+enum { TEXT_MAX = 64 * 1024 * 1024, UPGRADE_WITHIN_S_MAX = 3600 };
 
 static const char *const levels[] = {
     [LOG_LEVEL_ERROR] = "error",
@@ -168,15 +169,70 @@ metrics_get_all(struct api_call *c)
                    SLICE("application/openmetrics-text; version=1.0.0; charset=utf-8"));
 }
 
+/* ------------------------------------------------------------------ upgrade */
+
+static json_t *
+upgrade_json(const struct control_upgrade *u)
+{
+    static const char *const states[] = {
+        [UPGRADE_NONE] = "none",
+        [UPGRADE_RUNNING] = "running",
+        [UPGRADE_DONE] = "done",
+        [UPGRADE_FAILED] = "failed",
+    };
+    json_t *value = json_pack("{s:s}", "state", states[u->state]);
+
+    if (u->pid)
+        json_object_set_new(value, "pid", json_integer(u->pid));
+    if (u->why[0])
+        json_object_set_new(value, "why", json_string(u->why));
+    return value;
+}
+
+/* In whole seconds; 0: nothing is said.  False after answering 400. */
+static bool
+take_within(struct api_call *c, unsigned *within_s)
+{
+    struct slice text = api_query(c, "within");
+    uint64_t us;
+
+    *within_s = 0;
+    if (!slice_is_present(text))
+        return true;
+    if (!units_read_duration(text, &us) || us < 1000000 ||
+        us > (uint64_t) UPGRADE_WITHIN_S_MAX * 1000000) {
+        api_problem(c, 400, "bad_query",
+                    "within is how long the new process has to get ready, such as 60s, from a "
+                    "second to an hour");
+        return false;
+    }
+    *within_s = (unsigned) (us / 1000000);
+    return true;
+}
+
+static void
+upgrade_get(struct api_call *c)
+{
+    struct control_upgrade last;
+
+    if (control_host()->upgraded(&last))
+        api_answer_json(c, 200, upgrade_json(&last));
+    else
+        api_problem(c, 503, "failed", "this process is not in charge any more");
+}
+
 static void
 upgrade_post(struct api_call *c)
 {
-    char why[200] = "";
+    struct control_upgrade now;
+    unsigned within_s;
 
-    if (control_host()->upgrade(why))
-        api_answer_json(c, 202, json_pack("{s:s}", "state", "started"));
+    if (!take_within(c, &within_s))
+        return;
+    if (control_host()->upgrade(within_s, &now))
+        api_answer_json(c, 202, upgrade_json(&now));
     else
-        api_problem(c, 409, "conflict", "%s", why);
+        api_problem(c, 409, "conflict", "%s", now.why);
 }
 
 const struct api_operation operations_process[] = {
@@ -198,8 +254,13 @@ const struct api_operation operations_process[] = {
      .summary = "Metrics for Prometheus, or as OpenMetrics by Accept.",
      .type = "text/plain; version=0.0.4; charset=utf-8"},
     {METHOD_POST, "/v1/upgrade", API_ADMIN, upgrade_post,
-     .summary = "Replace the program by the one on disk.", .answer = "Any", .success = 202,
-     .writes = true},
+     .summary = "Replace the program by the one on disk.",
+     .query = {{"within", "string",
+                "How long the new process has to get ready, such as 60s; without it 30s."}},
+     .answer = "Upgrade", .success = 202, .writes = true},
+    {METHOD_GET, "/v1/upgrade", API_READ, upgrade_get,
+     .summary = "What came of the last upgrade, also when it was begun by a signal.",
+     .answer = "Upgrade"},
     {0},
 };
 
@@ -214,6 +275,10 @@ const struct api_schema schemas_process[] = {
      "\"string\"}},\"links\":{\"type\":\"object\"}}}"},
     {"Identity", "{\"type\":\"object\",\"required\":[\"name\",\"right\"],\"properties\":{\"name\":{"
                  "\"type\":\"string\"},\"right\":{\"enum\":[\"read\",\"operate\",\"admin\"]}}}"},
+    {"Upgrade",
+     "{\"type\":\"object\",\"required\":[\"state\"],\"properties\":{\"state\":{\"enum\":[\"none\","
+     "\"running\",\"done\",\"failed\"]},\"pid\":{\"type\":\"integer\"},"
+     "\"why\":{\"type\":\"string\"}}}"},
     {"Log", "{\"type\":\"object\",\"required\":[\"level\"],\"properties\":{\"level\":{\"enum\":["
             "\"error\",\"warning\",\"info\",\"debug\"]}},\"additionalProperties\":false}"},
     {0},

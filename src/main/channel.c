@@ -143,6 +143,30 @@ channel_keep_tickets(int channel, const struct tls_tickets *tickets)
     (void) !send(channel, &request, sizeof(request), MSG_NOSIGNAL);
 }
 
+/* One about upgrades: 0, or an errno. */
+static int
+ask_upgrade(int channel, enum channel_kind kind, unsigned within_s, struct control_upgrade *out)
+{
+    struct channel_request request = {.kind = kind, .n = within_s};
+    int none[CHANNEL_FDS_MAX];
+    struct channel_reply reply = exchange_messages(channel, &request, none);
+
+    *out = reply.upgrade;
+    return reply.error;
+}
+
+int
+channel_upgrade(int channel, unsigned within_s, struct control_upgrade *now)
+{
+    return ask_upgrade(channel, CHANNEL_UPGRADE, within_s, now);
+}
+
+int
+channel_upgraded(int channel, struct control_upgrade *last)
+{
+    return ask_upgrade(channel, CHANNEL_UPGRADED, 0, last);
+}
+
 /* ------------------------------------------------------------------ supervisor's end */
 
 static bool
@@ -197,6 +221,30 @@ serve_tickets(int channel, const struct channel_news *news)
     return send_with(channel, &reply, NULL) > 0;
 }
 
+static bool
+serve_upgraded(int channel, const struct channel_news *news)
+{
+    struct channel_reply reply = {.upgrade = news->upgraded};
+
+    return send_with(channel, &reply, NULL) > 0;
+}
+
+void
+channel_answer_upgrade(int channel, const struct control_upgrade *now)
+{
+    struct channel_reply reply = {.error = now->state == UPGRADE_RUNNING ? 0 : EBUSY,
+                                  .upgrade = *now};
+
+    (void) !send_with(channel, &reply, NULL);
+}
+
+static bool
+want_upgrade(struct channel_news *news, unsigned within_s)
+{
+    news->within_s = within_s;
+    return news->upgrade = true;
+}
+
 static void
 on_ready(struct channel_news *news, const char *status)
 {
@@ -219,13 +267,14 @@ channel_serve(int channel, struct channel_news *news)
     case CHANNEL_READ: return serve_file(channel, request.path);
     case CHANNEL_FOLDER: return serve_folder(channel, request.path);
     case CHANNEL_RECALL: return serve_tickets(channel, news);
+    case CHANNEL_UPGRADE: return want_upgrade(news, request.n);
+    case CHANNEL_UPGRADED: return serve_upgraded(channel, news);
     case CHANNEL_FORGET: handover_drop(&request.address); return true;
     case CHANNEL_LOADED: files_keep(); return news->loaded = true;
     case CHANNEL_REFUSED: return news->refused = true;
     case CHANNEL_TICKETS: news->tickets = request.tickets; return true;
     case CHANNEL_READY: on_ready(news, request.path); return true;
     case CHANNEL_ALIVE: return news->alive = true;
-    case CHANNEL_UPGRADE: return news->upgrade = true;
     }
     return false;
 }

@@ -9,6 +9,7 @@
 #define MAIN_CHANNEL_H
 
 #include "base/address.h"
+#include "control/host.h"
 #include "main/sockets.h"
 #include "tls/tls.h"
 
@@ -19,6 +20,9 @@ enum channel_kind {
     CHANNEL_READ,   /* -> a descriptor of the file, for reading */
     CHANNEL_FOLDER, /* -> two descriptors, see files_open_folder() */
     CHANNEL_RECALL, /* -> the keys of tickets that were told last */
+    CHANNEL_UPGRADE,  /* has the program replaced by the one on disk, within n seconds, 0: the
+                       * preset; -> EBUSY, with the reason, when it does not begin */
+    CHANNEL_UPGRADED, /* -> what came of the last upgrade */
     /* These have no answer: */
     CHANNEL_FORGET,  /* the address is not listened on any more */
     CHANNEL_LOADED,  /* what was read since the last time is the configuration in force */
@@ -26,7 +30,6 @@ enum channel_kind {
     CHANNEL_TICKETS, /* the keys of tickets */
     CHANNEL_READY,   /* serving; path says what */
     CHANNEL_ALIVE,   /* all workers have come back to their loops just now */
-    CHANNEL_UPGRADE, /* somebody wants the program replaced by the one on disk */
 };
 
 enum { CHANNEL_PATH_MAX = 4096 };
@@ -44,15 +47,19 @@ struct channel_reply {
     int                error; /* errno; 0: n descriptors come with it */
     unsigned           n;
     struct tls_tickets tickets;
+    struct control_upgrade upgrade;
 };
 
 enum { CHANNEL_FDS_MAX = SOCKETS_MAX };
 
 /* What a worker process has told its supervisor, who takes note and clears it. */
 struct channel_news {
-    bool               ready, loaded, refused, alive, upgrade;
+    bool               ready, loaded, refused, alive;
+    bool               upgrade;     /* wanted: it waits for channel_answer_upgrade() */
+    unsigned           within_s;    /* ... so long; 0: the preset */
     char               status[256]; /* what it serves, once it is ready */
     struct tls_tickets tickets;     /* stays: for the next worker */
+    struct control_upgrade upgraded; /* stays, and is the supervisor's to say: the last one */
 };
 
 /* Worker: asks and waits. 0, with *found descriptors in fds, n or more; or an errno. */
@@ -68,8 +75,14 @@ void channel_recall(int channel, struct tls_tickets *tickets);
 void channel_tell(int channel, enum channel_kind kind, const union address *address,
                   const char *text);
 void channel_keep_tickets(int channel, const struct tls_tickets *tickets);
+/* See CHANNEL_UPGRADE: 0, or an errno; EBUSY: now->why says why it does not begin. */
+int channel_upgrade(int channel, unsigned within_s, struct control_upgrade *now);
+/* What came of the last one: 0 or an errno. */
+int channel_upgraded(int channel, struct control_upgrade *last);
 
 /* Supervisor: answers one request.  False: the worker is gone. */
 bool channel_serve(int channel, struct channel_news *news);
+/* Answers CHANNEL_UPGRADE: under way, or why not. */
+void channel_answer_upgrade(int channel, const struct control_upgrade *now);
 
 #endif

@@ -12,7 +12,13 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { GRACE_S = 5, WITHIN_MAX_S = 3600, LOOK_US = 1000000 };
+enum {
+    GRACE_S = 5,
+    WITHIN_MAX_S = 3600,
+    SECOND_US = 1000000,
+    LOOK_US = SECOND_US,
+    PAUSE_US = 50000,
+};
 
 /* False: that is not a number of seconds. */
 static bool
@@ -61,64 +67,81 @@ ask(const char *path, uint64_t within_s)
 
 /* ------------------------------------------------------------------ by the API */
 
-/* Which process answers; 0: none does now. */
-static json_int_t
-process_now(struct admin *a)
+/* What came of it so far, from whichever process answers now; NULL: none does.  In between, both
+ * take connections on the API's addresses, so that no answer is no news. */
+static json_t *
+look(struct admin *a)
 {
-    struct admin_call call = {.method = METHOD_GET, .path = "/v1", .within_us = LOOK_US};
-    json_int_t pid = 0;
-    json_t *value;
+    struct admin_call call = {.method = METHOD_GET, .path = "/v1/upgrade", .within_us = LOOK_US};
+    json_t *value = NULL;
 
     (void) admin_start(a, &call);
     while (!call.done)
         loop_once(loop_self(), clock_monotonic_us() + LOOK_US);
-    if (call.e == OK && call.answer.status == 200) {
+    if (call.e == OK && call.answer.status == 200)
         value = json_loadb(call.answer.body.at, call.answer.body.n, 0, NULL);
-        pid = json_integer_value(json_object_get(value, "pid"));
-        json_decref(value);
-    }
     admin_call_free(&call);
-    return pid;
+    return value;
 }
 
-/* The API only says that it has begun: what came of it is told by who answers next. */
-static int
-await(struct admin *a, json_int_t before, uint64_t within_s)
+/* True when it is over, with the exit status. */
+static bool
+tell_api(const json_t *now, int *status)
 {
-    uint64_t until_us = clock_monotonic_us() + within_s * LOOK_US;
+    struct slice state = admin_string(now, "state");
+
+    if (slice_eq(state, SLICE("done"))) {
+        printf("upgraded: process %" JSON_INTEGER_FORMAT " serves\n",
+               json_integer_value(json_object_get(now, "pid")));
+        *status = 0;
+        return true;
+    }
+    if (slice_eq(state, SLICE("failed"))) {
+        fprintf(stderr, "maitred upgrade: %.*s; the old process goes on serving\n",
+                SLICE_ARG(admin_string(now, "why")));
+        *status = 1;
+        return true;
+    }
+    return false;
+}
+
+/* The API says only that it has begun; what came of it says the process before or the new one. */
+static int
+await(struct admin *a, uint64_t within_s)
+{
+    uint64_t until_us = clock_monotonic_us() + (within_s + GRACE_S) * SECOND_US;
 
     while (clock_monotonic_us() < until_us) {
-        uint64_t next_us = clock_monotonic_us() + LOOK_US / 10;
-        json_int_t now = process_now(a);
+        uint64_t next_us = clock_monotonic_us() + PAUSE_US;
+        json_t *now = look(a);
+        int status;
+        bool over = tell_api(now, &status);
 
-        if (now && now != before) {
-            printf("upgraded: process %" JSON_INTEGER_FORMAT " serves\n", now);
-            return 0;
-        }
+        json_decref(now);
+        if (over)
+            return status;
         while (clock_monotonic_us() < next_us)
             loop_once(loop_self(), next_us);
     }
-    fputs("maitred upgrade: no new process serves; its messages say why; the old process goes on "
-          "serving\n", stderr);
+    fprintf(stderr, "maitred upgrade: nobody says on %s what came of it; the messages of the new "
+                    "process do\n", a->address);
     return 1;
 }
 
 static int
 ask_api(struct admin *a)
 {
-    json_t *process = admin_get(a, "/v1"), *answer;
-    json_int_t before = json_integer_value(json_object_get(process, "pid"));
     uint64_t within_s = HANDOVER_WITHIN_S;
+    json_t *answer;
+    char path[64];
 
-    if (!process)
-        return a->status;
-    json_decref(process);
     (void) take_within(a->arguments, &within_s);
-    answer = admin_change(a, METHOD_POST, "/v1/upgrade", (struct slice){NULL, 0});
+    snprintf(path, sizeof(path), "/v1/upgrade?within=%llus", (unsigned long long) within_s);
+    answer = admin_change(a, METHOD_POST, path, (struct slice){NULL, 0});
     if (!answer)
         return a->status;
     json_decref(answer);
-    return await(a, before, within_s);
+    return await(a, within_s);
 }
 
 /* ------------------------------------------------------------------ the command */

@@ -394,7 +394,7 @@ handover_inherit(struct handover_legacy *legacy)
 
     *legacy = (struct handover_legacy){.control = -1};
     if (value)
-        good = inherit_handover(value, legacy);
+        good = legacy->upgrade = inherit_handover(value, legacy);
     else
         inherit_activated();
     if (!good)

@@ -63,6 +63,7 @@ void handover_over(struct handover *u);
 struct handover_legacy {
     struct tls_tickets tickets; /* generation 0: none */
     int                control; /* -1: none */
+    bool               upgrade; /* there is a process before, which waits for us */
 };
 
 /* Takes over what the process before, or a service manager (LISTEN_FDS, sd_listen_fds(3)), has

@@ -5,6 +5,7 @@
 #include "main/figures.h"
 #include "main/process.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -102,14 +103,19 @@ host_each_edge(void (*visit)(struct edge *e, void *arg), void *arg)
 }
 
 static bool
-host_upgrade(char why[200])
+host_upgrade(unsigned within_s, struct control_upgrade *now)
 {
-    if (the_process->retiring) {
-        snprintf(why, 200, "another process serves already");
-        return false;
-    }
-    channel_tell(the_process->channel, CHANNEL_UPGRADE, NULL, NULL);
-    return true;
+    int error = channel_upgrade(the_process->channel, within_s, now);
+
+    if (error && error != EBUSY)
+        snprintf(now->why, sizeof(now->why), "this process is not in charge any more");
+    return !error;
+}
+
+static bool
+host_upgraded(struct control_upgrade *last)
+{
+    return channel_upgraded(the_process->channel, last) == 0;
 }
 
 static struct control_host host = {
@@ -126,6 +132,7 @@ static struct control_host host = {
     .forget = host_forget,
     .each_edge = host_each_edge,
     .upgrade = host_upgrade,
+    .upgraded = host_upgraded,
 };
 
 void

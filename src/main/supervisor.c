@@ -129,6 +129,16 @@ write_pid_file(const struct supervisor *s)
 
 /* ------------------------------------------------------------------ upgrades */
 
+/* Why there is no upgrade, as the API tells it. */
+static struct control_upgrade
+refusal(const char *why)
+{
+    struct control_upgrade u = {.state = UPGRADE_FAILED};
+
+    snprintf(u.why, sizeof(u.why), "%s", why);
+    return u;
+}
+
 static void
 upgrade_failed(struct supervisor *s, const char *why)
 {
@@ -136,12 +146,13 @@ upgrade_failed(struct supervisor *s, const char *why)
     notify_status("Not upgraded: %s", why);
     control_answer(s->asker, "failed %s", why);
     s->asker = -1;
+    s->news.upgraded = refusal(why);
     handover_over(&s->upgrade);
     write_pid_file(s); /* it may have come as far as that */
 }
 
-/* asker: who waits for the outcome, or -1. */
-static void
+/* within_s: 0 is the preset.  asker: who waits for the outcome, or -1.  Under way, or why not. */
+static struct control_upgrade
 try_upgrade(struct supervisor *s, unsigned within_s, int asker)
 {
     char why[HANDOVER_WHY_BYTES];
@@ -153,13 +164,17 @@ try_upgrade(struct supervisor *s, unsigned within_s, int asker)
 
         log_answer(LOG_LEVEL_ERROR, "not upgraded: %s", busy);
         control_answer(asker, "failed %s", busy);
-        return;
+        return refusal(busy);
     }
     s->asker = asker;
-    if (handover_start(&s->upgrade, &s->news.tickets, s->control, within_s, why))
-        notify_status("Upgrading");
-    else
+    if (!handover_start(&s->upgrade, &s->news.tickets, s->control,
+                        within_s ? within_s : HANDOVER_WITHIN_S, why)) {
         upgrade_failed(s, why);
+        return refusal(why);
+    }
+    notify_status("Upgrading");
+    s->news.upgraded = (struct control_upgrade){.state = UPGRADE_RUNNING, .pid = s->upgrade.pid};
+    return s->news.upgraded;
 }
 
 /* The new process serves. */
@@ -169,6 +184,7 @@ leave(struct supervisor *s)
     pid_t next = s->upgrade.pid;
 
     s->upgrade.state = HANDOVER_DONE;
+    s->news.upgraded.state = UPGRADE_DONE;
     s->leaving = true;
     sockets_lend(true);
     handover_release();
@@ -185,6 +201,7 @@ static void
 serve_again(struct supervisor *s)
 {
     log_error("the process that had taken over has died: this one serves again");
+    s->news.upgraded = refusal("the new process has died after it had taken over");
     s->leaving = s->hurried = false;
     sockets_lend(false);
     close(s->channel); /* that worker lets its exchanges finish, and needs nothing for it */
@@ -260,7 +277,7 @@ read_control(struct supervisor *s)
         return;
     if (slice_eq(slice_cut(&rest, ' '), SLICE("upgrade")) &&
         slice_to_u64(rest, UINT32_MAX, &within_s))
-        try_upgrade(s, (unsigned) within_s, asker);
+        (void) try_upgrade(s, (unsigned) within_s, asker);
     else
         control_answer(asker, "failed that is no order that this version knows");
 }
@@ -303,7 +320,7 @@ pass_on(struct supervisor *s, uint32_t number)
         kill(s->worker, SIGHUP);
         break;
     case SIGUSR1: kill(s->worker, SIGUSR1); break;
-    case SIGUSR2: try_upgrade(s, HANDOVER_WITHIN_S, -1); break;
+    case SIGUSR2: (void) try_upgrade(s, 0, -1); break;
     default: break;
     }
 }
@@ -366,8 +383,18 @@ on_ready(struct supervisor *s)
     if (s->ever_ready)
         return;
     s->ever_ready = true;
+    if (s->news.upgraded.state == UPGRADE_RUNNING)
+        s->news.upgraded.state = UPGRADE_DONE;
     write_pid_file(s);
     handover_say_ready();
+}
+
+static void
+answer_upgrade(struct supervisor *s)
+{
+    struct control_upgrade now = try_upgrade(s, s->news.within_s, -1);
+
+    channel_answer_upgrade(s->channel, &now);
 }
 
 static void
@@ -377,7 +404,9 @@ read_channel(struct supervisor *s)
 
     news->ready = news->loaded = news->refused = news->alive = news->upgrade = false;
     (void) channel_serve(s->channel, news);
-    if (news->ready)
+    if (news->upgrade)
+        answer_upgrade(s);
+    else if (news->ready)
         on_ready(s);
     else if (s->leaving)
         return;
@@ -385,8 +414,6 @@ read_channel(struct supervisor *s)
         notify_ready(news->status);
     else if (news->refused)
         notify_ready("Configuration unchanged: the new one has errors");
-    else if (news->upgrade)
-        try_upgrade(s, HANDOVER_WITHIN_S, -1);
     else if (news->alive && s->watchdog_us)
         notify_watchdog();
 }
@@ -497,6 +524,9 @@ supervisor_run(const struct run_options *options)
     if (!handover_inherit(&legacy) || !open_control(&s, &legacy))
         return 1;
     s.news.tickets = legacy.tickets;
+    /* Until this process is ready, its own upgrade is the one under way. */
+    if (legacy.upgrade)
+        s.news.upgraded = (struct control_upgrade){.state = UPGRADE_RUNNING, .pid = getpid()};
     s.signals = open_signals();
     if (s.signals < 0 || !start_worker(&s))
         fprintf(stderr, "maitred: cannot start the worker process: %s\n",

@@ -15,10 +15,11 @@ import pytest
 import websockets
 
 from support import process
+from support.admin import api_of
 from support.certs import Authority
 from support.client import Client, get
 from support.load import FULL, Load
-from support.maitred import BINARY, Maitred, environment, site
+from support.maitred import BINARY, Maitred, command, environment, site
 from support.origin import serve_forever
 from support.wait import eventually, seconds
 
@@ -354,6 +355,76 @@ def test_without_a_control_socket_it_says_so():
     done = subprocess.run([BINARY, "upgrade", "--control", "/tmp/nobody-is-here"], stderr=subprocess.PIPE, text=True,
                           env=environment(), timeout=20)
     assert done.returncode == 1 and "nobody listens" in done.stderr
+
+
+# ---------------------------------------------------------------- by the API
+
+WITH_API = HELLO + 'admin: {listen: "unix:@dir@/admin.sock", state: "@dir@/state"}\n'
+SLOW = b"#!/bin/sh\nsleep %d\nexec %s \"$@\"\n"
+
+
+def upgrade_by_api(proxy, *args, timeout=20):
+    return command("upgrade", *args, timeout=timeout, env={"MAITRED_ADMIN": f"unix:{proxy.dir}/admin.sock"})
+
+
+def ended(proxy):
+    """The state of the last upgrade, once that is over."""
+    return eventually(lambda: (s := api_of(proxy).get("/v1/upgrade").good)["state"] != "running" and s, 20)
+
+
+def test_the_api_hands_the_time_on(run):
+    """A program that is too slow is not waited for in vain, and does not take over later."""
+    proxy = run(WITH_API)
+    proxy.replace_program(SLOW % (4, BINARY.encode()))
+    done = upgrade_by_api(proxy, "--within", "1")
+    assert done.returncode == 1 and "not ready in time; the old process goes on" in done.stderr
+    assert len(process.children(proxy.popen.pid)) == 1  # the worker: nothing else is on its way
+    done = upgrade_by_api(proxy, "--within", "20", timeout=40)
+    assert done.returncode == 0 and str(proxy.main()) in done.stdout and proxy.main() != proxy.popen.pid
+
+
+@pytest.mark.parametrize("program, why", [
+    (b"#!/bin/sh\nexit 7\n", "ended before it was ready, with status 7"),
+    (None, "not there any more"),
+])
+def test_the_api_names_the_reason_at_once(run, program, why):
+    proxy = run(WITH_API)
+    if program is None:
+        os.unlink(proxy.program)
+    else:
+        proxy.replace_program(program)
+    began = time.monotonic()
+    done = upgrade_by_api(proxy)
+    assert done.returncode == 1 and why in done.stderr and time.monotonic() - began < seconds(10)
+    state = api_of(proxy).get("/v1/upgrade").good
+    assert state["state"] == "failed" and why in state["why"]
+
+
+def test_the_api_tells_of_a_bad_configuration(run):
+    proxy = run(WITH_API)
+    proxy.write("listeners: [oops\n")
+    done = upgrade_by_api(proxy)
+    assert done.returncode == 1 and "refuses the configuration" in done.stderr
+
+
+def test_the_api_tells_of_the_last_upgrade(run):
+    proxy = run(WITH_API)
+    api = api_of(proxy)
+    assert api.get("/v1/upgrade").good == {"state": "none"}
+    assert api.post("/v1/upgrade", within="0s").refused(400)
+    assert api.post("/v1/upgrade", within="soon").refused(400)
+    proxy.replace_program(SLOW % (2, BINARY.encode()))
+    began = api.ask("POST", "/v1/upgrade", within="20s")
+    assert began.status == 202 and began.json["state"] == "running"
+    assert api.get("/v1/upgrade").good == began.json
+    second = upgrade_by_api(proxy)
+    assert second.returncode == 1 and "an upgrade is under way already" in second.stderr
+    assert "under way already" in api.post("/v1/upgrade").refused(409)["detail"]
+    assert ended(proxy) == {"state": "done", "pid": began.json["pid"]}
+    assert proxy.main() == began.json["pid"]
+    proxy.write("listeners: [oops\n")
+    proxy.signal(signal.SIGUSR2)  # it does not matter who began it
+    eventually(lambda: api.get("/v1/upgrade").good["state"] == "failed")
 
 
 # ---------------------------------------------------------------- violence

@@ -53,6 +53,10 @@ struct control_host {
     void (*forget)(const union address *address);
     /* visit(edge, arg) on every worker; waits until all have. */
     bool (*each_edge)(void (*visit)(struct edge *e, void *arg), void *arg);
+    /* Keeps a text for the process that comes next; and what the process before has kept, nothing
+     * if there was none.  False: it cannot be kept. */
+    bool (*keep)(struct slice text);
+    void (*recall)(struct text *out);
     /* Begins to have the program replaced by the one on disk, which has so long to get ready; 0:
      * the preset.  False: it does not begin, for the reason in *now. */
     bool (*upgrade)(unsigned within_s, struct control_upgrade *now);

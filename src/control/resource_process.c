@@ -5,6 +5,7 @@
 #include "control/admin.h"
 #include "control/configuration.h"
 #include "control/operations.h"
+#include "control/overrides.h"
 #include "control/room.h"
 #include "http/accept.h"
 #include "observe/log.h"
@@ -131,7 +132,7 @@ take_level(struct api_call *c, json_t *body)
 
     for (enum log_level l = LOG_LEVEL_ERROR; level && l <= LOG_LEVEL_DEBUG; l++)
         if (strcmp(level, levels[l]) == 0) {
-            log_set_level(l);
+            overrides_set_level(l);
             return true;
         }
     api_problem(c, 400, "bad_value", "level is one of error, warning, info, debug");

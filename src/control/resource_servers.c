@@ -2,6 +2,7 @@
 /* control/resource_servers.c - upstreams and their servers, and what an operator wants of them. */
 #include "control/events.h"
 #include "control/operations.h"
+#include "control/overrides.h"
 #include "control/room.h"
 
 #include <string.h>
@@ -164,6 +165,7 @@ change(struct api_call *c, struct upstream *u, const struct upstream_change *wha
     enum err e = upstream_change(u, what);
 
     if (e == OK) {
+        overrides_changed();
         events_changed("server", c->who.name);
         return true;
     }

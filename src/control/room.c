@@ -9,6 +9,7 @@
 #include "control/events.h"
 #include "control/operations.h"
 #include "control/otlp_export.h"
+#include "control/overrides.h"
 #include "control/revisions.h"
 #include "exchange/route_conditions.h"
 #include "exchange/trace.h"
@@ -257,10 +258,12 @@ open_state(const struct app *a)
 struct app *
 control_restore(struct app *a)
 {
-    if (!room.host->admin(a))
-        return a;
-    open_state(a);
-    return configuration_restore(a);
+    if (room.host->admin(a)) {
+        open_state(a);
+        a = configuration_restore(a);
+    }
+    overrides_restore();
+    return a;
 }
 
 static void
@@ -282,6 +285,7 @@ control_follow(const struct app *a)
     struct admin_snapshot *now;
 
     follow_observers(a);
+    overrides_follow();
     if (!config) {
         if (room.now)
             close_listeners();

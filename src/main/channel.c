@@ -16,43 +16,47 @@ union control {
     char           room[CMSG_SPACE(sizeof(int) * CHANNEL_FDS_MAX)];
 };
 
-static ssize_t
-send_with(int channel, const struct channel_reply *reply, const int *fds)
+static bool
+send_with(int channel, const void *bytes, size_t n_bytes, const int *fds, unsigned n)
 {
     union control control = {0};
-    struct iovec iov = {(void *) reply, sizeof(*reply)};
+    struct iovec iov = {(void *) bytes, n_bytes};
     struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 
-    if (reply->n) {
+    if (n) {
         m.msg_control = control.room;
-        m.msg_controllen = CMSG_SPACE(sizeof(int) * reply->n);
+        m.msg_controllen = CMSG_SPACE(sizeof(int) * n);
         control.header.cmsg_level = SOL_SOCKET;
         control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(sizeof(int) * reply->n);
-        memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * reply->n);
+        control.header.cmsg_len = CMSG_LEN(sizeof(int) * n);
+        memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * n);
     }
-    return sendmsg(channel, &m, MSG_NOSIGNAL);
+    return sendmsg(channel, &m, MSG_NOSIGNAL) == (ssize_t) n_bytes;
 }
 
+/* *n: how many descriptors came with it, CHANNEL_FDS_MAX at most. */
 static ssize_t
-receive_with(int channel, struct channel_reply *reply, int *fds)
+receive_with(int channel, void *bytes, size_t n_bytes, int *fds, unsigned *n)
 {
     union control control = {0};
-    struct iovec iov = {reply, sizeof(*reply)};
+    struct iovec iov = {bytes, n_bytes};
     struct msghdr m = {.msg_iov = &iov,
                        .msg_iovlen = 1,
                        .msg_control = control.room,
                        .msg_controllen = sizeof(control.room)};
     struct cmsghdr *c;
-    ssize_t n;
+    ssize_t got;
 
     do
-        n = recvmsg(channel, &m, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
-    if (c && c->cmsg_type == SCM_RIGHTS)
-        memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
-    return n;
+        got = recvmsg(channel, &m, MSG_CMSG_CLOEXEC);
+    while (got < 0 && errno == EINTR);
+    c = got > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+    *n = 0;
+    if (c && c->cmsg_type == SCM_RIGHTS) {
+        *n = (unsigned) ((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(fds, CMSG_DATA(c), *n * sizeof(int));
+    }
+    return got;
 }
 
 /* ------------------------------------------------------------------ worker's end */
@@ -62,9 +66,10 @@ static struct channel_reply
 exchange_messages(int channel, const struct channel_request *request, int *fds)
 {
     struct channel_reply reply = {.error = EPIPE};
+    unsigned n;
 
     if (send(channel, request, sizeof(*request), MSG_NOSIGNAL) != (ssize_t) sizeof(*request) ||
-        receive_with(channel, &reply, fds) != (ssize_t) sizeof(reply))
+        receive_with(channel, &reply, sizeof(reply), fds, &n) != (ssize_t) sizeof(reply))
         reply = (struct channel_reply){.error = EPIPE};
     return reply;
 }
@@ -143,6 +148,24 @@ channel_keep_tickets(int channel, const struct tls_tickets *tickets)
     (void) !send(channel, &request, sizeof(request), MSG_NOSIGNAL);
 }
 
+bool
+channel_keep(int channel, int fd)
+{
+    struct channel_request request = {.kind = CHANNEL_KEEP};
+
+    return send_with(channel, &request, sizeof(request), &fd, 1);
+}
+
+int
+channel_overrides(int channel)
+{
+    struct channel_request request = {.kind = CHANNEL_OVERRIDES};
+    int fds[CHANNEL_FDS_MAX];
+    int error = exchange_messages(channel, &request, fds).error;
+
+    return error ? -error : fds[0];
+}
+
 /* One about upgrades: 0, or an errno. */
 static int
 ask_upgrade(int channel, enum channel_kind kind, unsigned within_s, struct control_upgrade *out)
@@ -169,6 +192,13 @@ channel_upgraded(int channel, struct control_upgrade *last)
 
 /* ------------------------------------------------------------------ supervisor's end */
 
+/* fds: as many as the reply says. */
+static bool
+answer(int channel, const struct channel_reply *reply, const int *fds)
+{
+    return send_with(channel, reply, sizeof(*reply), fds, reply->n);
+}
+
 static bool
 serve_file(int channel, const char *path)
 {
@@ -181,7 +211,7 @@ serve_file(int channel, const char *path)
         reply.error = -fd;
     else
         reply.n = 1;
-    sent = send_with(channel, &reply, &fd) > 0;
+    sent = answer(channel, &reply, &fd);
     if (fd >= 0)
         close(fd);
     return sent;
@@ -196,7 +226,7 @@ serve_folder(int channel, const char *path)
 
     reply.error = files_open_folder(path, fds);
     reply.n = reply.error ? 0 : 2;
-    sent = send_with(channel, &reply, fds) > 0;
+    sent = answer(channel, &reply, fds);
     for (unsigned i = 0; i < reply.n; i++)
         close(fds[i]);
     return sent;
@@ -210,7 +240,7 @@ serve_sockets(int channel, const struct channel_request *request)
 
     reply.error =
         sockets_listen(&request->address, request->backlog, request->n, fds, &reply.n);
-    return send_with(channel, &reply, fds) > 0;
+    return answer(channel, &reply, fds);
 }
 
 static bool
@@ -218,7 +248,16 @@ serve_tickets(int channel, const struct channel_news *news)
 {
     struct channel_reply reply = {.tickets = news->tickets};
 
-    return send_with(channel, &reply, NULL) > 0;
+    return answer(channel, &reply, NULL);
+}
+
+static bool
+serve_overrides(int channel, const struct channel_news *news)
+{
+    struct channel_reply reply = {.n = news->overrides >= 0};
+
+    reply.error = reply.n ? 0 : ENOENT;
+    return answer(channel, &reply, &news->overrides);
 }
 
 static bool
@@ -226,7 +265,7 @@ serve_upgraded(int channel, const struct channel_news *news)
 {
     struct channel_reply reply = {.upgrade = news->upgraded};
 
-    return send_with(channel, &reply, NULL) > 0;
+    return answer(channel, &reply, NULL);
 }
 
 void
@@ -235,7 +274,7 @@ channel_answer_upgrade(int channel, const struct control_upgrade *now)
     struct channel_reply reply = {.error = now->state == UPGRADE_RUNNING ? 0 : EBUSY,
                                   .upgrade = *now};
 
-    (void) !send_with(channel, &reply, NULL);
+    (void) answer(channel, &reply, NULL);
 }
 
 static bool
@@ -253,19 +292,39 @@ on_ready(struct channel_news *news, const char *status)
     snprintf(news->status, sizeof(news->status), "%.*s", (int) sizeof(news->status) - 1, status);
 }
 
+/* Descriptors that nobody expects are closed, not collected. */
+static void
+take_descriptors(struct channel_news *news, bool wanted, const int *fds, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (!wanted || i > 0)
+            close(fds[i]);
+    if (!wanted || n == 0)
+        return;
+    if (news->overrides >= 0)
+        close(news->overrides);
+    news->overrides = fds[0];
+}
+
 bool
 channel_serve(int channel, struct channel_news *news)
 {
-    struct channel_request request;
-    ssize_t n = recv(channel, &request, sizeof(request), 0);
+    struct channel_request request = {0};
+    int fds[CHANNEL_FDS_MAX];
+    unsigned n;
+    bool whole = receive_with(channel, &request, sizeof(request), fds, &n) ==
+                 (ssize_t) sizeof(request);
 
-    if (n != (ssize_t) sizeof(request))
-        return n < 0 && errno == EINTR;
+    take_descriptors(news, whole && request.kind == CHANNEL_KEEP, fds, n);
+    if (!whole)
+        return false;
     request.path[CHANNEL_PATH_MAX - 1] = '\0';
     switch (request.kind) {
     case CHANNEL_LISTEN: return serve_sockets(channel, &request);
     case CHANNEL_READ: return serve_file(channel, request.path);
     case CHANNEL_FOLDER: return serve_folder(channel, request.path);
+    case CHANNEL_OVERRIDES: return serve_overrides(channel, news);
+    case CHANNEL_KEEP: return true;
     case CHANNEL_RECALL: return serve_tickets(channel, news);
     case CHANNEL_UPGRADE: return want_upgrade(news, request.n);
     case CHANNEL_UPGRADED: return serve_upgraded(channel, news);

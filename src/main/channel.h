@@ -20,6 +20,7 @@ enum channel_kind {
     CHANNEL_READ,   /* -> a descriptor of the file, for reading */
     CHANNEL_FOLDER, /* -> two descriptors, see files_open_folder() */
     CHANNEL_RECALL, /* -> the keys of tickets that were told last */
+    CHANNEL_OVERRIDES, /* -> a descriptor of what was kept last, ENOENT: nothing */
     CHANNEL_UPGRADE,  /* has the program replaced by the one on disk, within n seconds, 0: the
                        * preset; -> EBUSY, with the reason, when it does not begin */
     CHANNEL_UPGRADED, /* -> what came of the last upgrade */
@@ -28,6 +29,7 @@ enum channel_kind {
     CHANNEL_LOADED,  /* what was read since the last time is the configuration in force */
     CHANNEL_REFUSED, /* the configuration has errors, and that in force stays */
     CHANNEL_TICKETS, /* the keys of tickets */
+    CHANNEL_KEEP,    /* a descriptor comes with it: a text for the next worker process */
     CHANNEL_READY,   /* serving; path says what */
     CHANNEL_ALIVE,   /* all workers have come back to their loops just now */
 };
@@ -59,6 +61,7 @@ struct channel_news {
     unsigned           within_s;    /* ... so long; 0: the preset */
     char               status[256]; /* what it serves, once it is ready */
     struct tls_tickets tickets;     /* stays: for the next worker */
+    int                overrides;   /* likewise: a descriptor, -1: none */
     struct control_upgrade upgraded; /* stays, and is the supervisor's to say: the last one */
 };
 
@@ -75,6 +78,11 @@ void channel_recall(int channel, struct tls_tickets *tickets);
 void channel_tell(int channel, enum channel_kind kind, const union address *address,
                   const char *text);
 void channel_keep_tickets(int channel, const struct tls_tickets *tickets);
+/* What operators have changed: a descriptor of a text, which stays the caller's. */
+bool channel_keep(int channel, int fd);
+/* ... that an earlier process had kept: a descriptor, or -errno.  Its position is the end of what
+ * was read last. */
+int channel_overrides(int channel);
 /* See CHANNEL_UPGRADE: 0, or an errno; EBUSY: now->why says why it does not begin. */
 int channel_upgrade(int channel, unsigned within_s, struct control_upgrade *now);
 /* What came of the last one: 0 or an errno. */

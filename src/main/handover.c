@@ -116,16 +116,19 @@ let_through(void *arg, int fd, enum sockets_origin origin)
 
 /* A memory file that says all; -1. */
 static int
-write_legacy(const struct tls_tickets *tickets, int control)
+write_legacy(const struct handover_legacy *legacy)
 {
+    const struct tls_tickets *tickets = &legacy->tickets;
     struct text t;
     int fd;
 
     text_init(&t, LEGACY_MAX);
     text_literal(&t, FIRST_LINE "\n");
     sockets_each(write_socket, &t);
-    if (control >= 0)
-        text_printf(&t, "control %d\n", control);
+    if (legacy->control >= 0)
+        text_printf(&t, "control %d\n", legacy->control);
+    if (legacy->overrides >= 0)
+        text_printf(&t, "overrides %d\n", legacy->overrides);
     if (tickets->generation) {
         text_printf(&t, "tickets %llu %llu ", (unsigned long long) tickets->generation,
                     (unsigned long long) tickets->next_us);
@@ -146,17 +149,19 @@ write_legacy(const struct tls_tickets *tickets, int control)
 
 /* In the child: becomes the program. */
 static _Noreturn void
-become(const char *path, char **argv, int legacy, int link, int control)
+become(const char *path, char **argv, const struct handover_legacy *legacy, int file, int link)
 {
     char value[64];
     sigset_t none;
 
     sockets_each(let_through, NULL);
-    let_through(NULL, legacy, SOCKETS_OURS);
+    let_through(NULL, file, SOCKETS_OURS);
     let_through(NULL, link, SOCKETS_OURS);
-    if (control >= 0)
-        let_through(NULL, control, SOCKETS_OURS);
-    snprintf(value, sizeof(value), "%d %d", legacy, link);
+    if (legacy->control >= 0)
+        let_through(NULL, legacy->control, SOCKETS_OURS);
+    if (legacy->overrides >= 0)
+        let_through(NULL, legacy->overrides, SOCKETS_OURS);
+    snprintf(value, sizeof(value), "%d %d", file, link);
     setenv(VARIABLE, value, 1);
     if (getenv("WATCHDOG_PID")) {
         snprintf(value, sizeof(value), "%d", (int) getpid());
@@ -169,7 +174,8 @@ become(const char *path, char **argv, int legacy, int link, int control)
 }
 
 static bool
-start_program(struct handover *u, const char *path, char **argv, int legacy, int control)
+start_program(struct handover *u, const char *path, char **argv,
+              const struct handover_legacy *legacy, int file)
 {
     int pair[2];
 
@@ -178,7 +184,7 @@ start_program(struct handover *u, const char *path, char **argv, int legacy, int
     fflush(NULL);
     u->pid = fork();
     if (u->pid == 0)
-        become(path, argv, legacy, pair[1], control);
+        become(path, argv, legacy, file, pair[1]);
     close(pair[1]);
     u->link = pair[0];
     if (u->pid < 0)
@@ -187,21 +193,20 @@ start_program(struct handover *u, const char *path, char **argv, int legacy, int
 }
 
 bool
-handover_start(struct handover *u, const struct tls_tickets *tickets, int control,
-              unsigned within_s, char why[HANDOVER_WHY_BYTES])
+handover_start(struct handover *u, const struct handover_legacy *legacy, unsigned within_s,
+               char why[HANDOVER_WHY_BYTES])
 {
     struct text arguments;
     char **argv = get_arguments(&arguments), path[PATH_MAX];
     bool good = false;
-    int legacy = -1;
+    int file = -1;
 
     if (getpid() == 1)
         snprintf(why, HANDOVER_WHY_BYTES,
                  "process 1 cannot be replaced, its end is the container's: replace the container");
     else if (!argv || !find_program(argv[0], path))
         snprintf(why, HANDOVER_WHY_BYTES, "the program's file is not there any more");
-    else if ((legacy = write_legacy(tickets, control)) < 0 ||
-             !start_program(u, path, argv, legacy, control))
+    else if ((file = write_legacy(legacy)) < 0 || !start_program(u, path, argv, legacy, file))
         snprintf(why, HANDOVER_WHY_BYTES, "the program cannot be started: %s",
                  err_sentence(err_from_errno(errno)));
     else
@@ -211,8 +216,8 @@ handover_start(struct handover *u, const struct tls_tickets *tickets, int contro
         u->deadline_us = clock_monotonic_us() + within_s * UINT64_C(1000000);
         log_answer(LOG_LEVEL_INFO, "upgrading: process %d starts program=%s", (int) u->pid, path);
     }
-    if (legacy >= 0)
-        close(legacy);
+    if (file >= 0)
+        close(file);
     free(argv);
     text_free(&arguments);
     return good;
@@ -305,6 +310,14 @@ read_tickets(struct slice rest, struct tls_tickets *out)
     return true;
 }
 
+/* It is for this process, not for those that it starts. */
+static int
+keep_in(int fd)
+{
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return fd;
+}
+
 /* Lines of another version's that are not known are left alone. */
 static bool
 read_line(struct slice line, struct handover_legacy *legacy)
@@ -322,10 +335,10 @@ read_line(struct slice line, struct handover_legacy *legacy)
         return sockets_adopt((int) fd, SOCKETS_OURS);
     if (slice_eq(word, SLICE("activated")))
         return sockets_adopt((int) fd, SOCKETS_ACTIVATED);
-    if (slice_eq(word, SLICE("control"))) {
-        legacy->control = (int) fd;
-        fcntl(legacy->control, F_SETFD, FD_CLOEXEC);
-    }
+    if (slice_eq(word, SLICE("control")))
+        legacy->control = keep_in((int) fd);
+    if (slice_eq(word, SLICE("overrides")))
+        legacy->overrides = keep_in((int) fd);
     return true;
 }
 
@@ -392,7 +405,7 @@ handover_inherit(struct handover_legacy *legacy)
     const char *value = getenv(VARIABLE);
     bool good = true;
 
-    *legacy = (struct handover_legacy){.control = -1};
+    *legacy = (struct handover_legacy){.control = -1, .overrides = -1};
     if (value)
         good = legacy->upgrade = inherit_handover(value, legacy);
     else

@@ -39,10 +39,17 @@ struct handover {
 
 enum { HANDOVER_WITHIN_S = 30, HANDOVER_WHY_BYTES = 200 };
 
-/* Starts the program.  control: a descriptor to hand over, or -1.  False, with a sentence in
- * why. */
-bool handover_start(struct handover *u, const struct tls_tickets *tickets, int control,
-                   unsigned within_s, char why[HANDOVER_WHY_BYTES]);
+/* What one process leaves to the next, beside its sockets. */
+struct handover_legacy {
+    struct tls_tickets tickets;   /* generation 0: none */
+    int                control;   /* a descriptor that listens; -1: none */
+    int                overrides; /* one of what operators have changed (control/overrides.h); -1 */
+    bool               upgrade;   /* there is a process before, which waits for us */
+};
+
+/* Starts the program.  False, with a sentence in why. */
+bool handover_start(struct handover *u, const struct handover_legacy *legacy, unsigned within_s,
+                    char why[HANDOVER_WHY_BYTES]);
 
 enum handover_word {
     HANDOVER_NOTHING,
@@ -59,12 +66,6 @@ void handover_explain(int how, char why[HANDOVER_WHY_BYTES]);
 void handover_over(struct handover *u);
 
 /* ------------------------------------------------------------------ the new one */
-
-struct handover_legacy {
-    struct tls_tickets tickets; /* generation 0: none */
-    int                control; /* -1: none */
-    bool               upgrade; /* there is a process before, which waits for us */
-};
 
 /* Takes over what the process before, or a service manager (LISTEN_FDS, sd_listen_fds(3)), has
  * left.  False after a message. */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static struct process *the_process;
@@ -103,6 +104,30 @@ host_each_edge(void (*visit)(struct edge *e, void *arg), void *arg)
 }
 
 static bool
+host_keep(struct slice text)
+{
+    int fd = memfd_create("overrides", MFD_CLOEXEC);
+    bool good = fd >= 0 && write(fd, text.at, text.n) == (ssize_t) text.n &&
+                channel_keep(the_process->channel, fd);
+
+    if (fd >= 0)
+        close(fd);
+    return good;
+}
+
+static void
+host_recall(struct text *out)
+{
+    int fd = channel_overrides(the_process->channel);
+
+    if (fd < 0)
+        return;
+    if (lseek(fd, 0, SEEK_SET) == 0)
+        (void) config_read_descriptor(fd, out);
+    close(fd);
+}
+
+static bool
 host_upgrade(unsigned within_s, struct control_upgrade *now)
 {
     int error = channel_upgrade(the_process->channel, within_s, now);
@@ -131,6 +156,8 @@ static struct control_host host = {
     .listen = host_listen,
     .forget = host_forget,
     .each_edge = host_each_edge,
+    .keep = host_keep,
+    .recall = host_recall,
     .upgrade = host_upgrade,
     .upgraded = host_upgraded,
 };

@@ -85,6 +85,8 @@ be_worker(struct supervisor *s, int channel, pid_t parent)
     close(s->signals);
     if (s->control >= 0)
         close(s->control);
+    if (s->news.overrides >= 0)
+        close(s->news.overrides);
     sockets_leave();
     handover_leave();
     /* Without its supervisor a worker drains and ends. */
@@ -151,6 +153,17 @@ upgrade_failed(struct supervisor *s, const char *why)
     write_pid_file(s); /* it may have come as far as that */
 }
 
+static bool
+start_next(struct supervisor *s, unsigned within_s, char why[HANDOVER_WHY_BYTES])
+{
+    struct handover_legacy legacy = {
+        .tickets = s->news.tickets, .control = s->control, .overrides = s->news.overrides};
+    bool good = handover_start(&s->upgrade, &legacy, within_s, why);
+
+    explicit_bzero(&legacy, sizeof(legacy));
+    return good;
+}
+
 /* within_s: 0 is the preset.  asker: who waits for the outcome, or -1.  Under way, or why not. */
 static struct control_upgrade
 try_upgrade(struct supervisor *s, unsigned within_s, int asker)
@@ -167,8 +180,7 @@ try_upgrade(struct supervisor *s, unsigned within_s, int asker)
         return refusal(busy);
     }
     s->asker = asker;
-    if (!handover_start(&s->upgrade, &s->news.tickets, s->control,
-                        within_s ? within_s : HANDOVER_WITHIN_S, why)) {
+    if (!start_next(s, within_s ? within_s : HANDOVER_WITHIN_S, why)) {
         upgrade_failed(s, why);
         return refusal(why);
     }
@@ -524,6 +536,7 @@ supervisor_run(const struct run_options *options)
     if (!handover_inherit(&legacy) || !open_control(&s, &legacy))
         return 1;
     s.news.tickets = legacy.tickets;
+    s.news.overrides = legacy.overrides;
     /* Until this process is ready, its own upgrade is the one under way. */
     if (legacy.upgrade)
         s.news.upgraded = (struct control_upgrade){.state = UPGRADE_RUNNING, .pid = getpid()};

@@ -328,6 +328,22 @@ merge_change(struct override *o, const struct upstream_change *c)
 }
 
 enum err
+upstream_restore(struct upstream *u, const struct upstream_change *c)
+{
+    struct override *o = override_find(u, &c->server);
+
+    if (!o) {
+        o = calloc(1, sizeof(*o));
+        if (!o)
+            return ERR_NO_MEMORY;
+        o->change.server = c->server;
+        list_append(&u->overrides, &o->link);
+    }
+    merge_change(o, c);
+    return OK;
+}
+
+enum err
 upstream_change(struct upstream *u, const struct upstream_change *c)
 {
     struct override *o = override_find(u, &c->server);
@@ -341,16 +357,46 @@ upstream_change(struct upstream *u, const struct upstream_change *c)
     }
     if (c->kind != UPSTREAM_ADD && !find(u, &c->server))
         return ERR_NOT_FOUND;
-    if (!o) {
-        o = calloc(1, sizeof(*o));
-        if (!o)
-            return ERR_NO_MEMORY;
-        o->change.server = c->server;
-        list_append(&u->overrides, &o->link);
-    }
-    merge_change(o, c);
+    if (upstream_restore(u, c) != OK)
+        return ERR_NO_MEMORY;
     discovery_refresh(u);
     return OK;
+}
+
+/* One visit for each thing that counts.  REMOVE comes last, because ADD takes it back. */
+static void
+visit_override(const struct upstream *u, const struct override *o,
+               void (*visit)(void *arg, struct slice upstream,
+                             const struct upstream_change *change),
+               void *arg)
+{
+    const bool counts[] = {
+        [UPSTREAM_ADD] = o->added,
+        [UPSTREAM_WEIGHT] = o->weighted,
+        [UPSTREAM_STATE] = o->stated,
+        [UPSTREAM_REMOVE] = o->removed,
+    };
+    static const enum upstream_change_kind order[] = {UPSTREAM_ADD, UPSTREAM_WEIGHT,
+                                                      UPSTREAM_STATE, UPSTREAM_REMOVE};
+
+    for (size_t i = 0; i < countof(order); i++) {
+        struct upstream_change c = {.kind = order[i], .server = o->change.server};
+
+        c.weight = o->weighted ? o->change.weight : 0;
+        c.state = o->stated ? o->change.state : SERVER_READY;
+        if (counts[c.kind])
+            visit(arg, u->name, &c);
+    }
+}
+
+void
+discovery_overrides_each(const struct upstream *u,
+                         void (*visit)(void *arg, struct slice upstream,
+                                       const struct upstream_change *change),
+                         void *arg)
+{
+    list_each (link, &u->overrides)
+        visit_override(u, list_entry(link, struct override, link), visit, arg);
 }
 
 /* ------------------------------------------------------------------ a round */

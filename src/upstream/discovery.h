@@ -78,5 +78,10 @@ void discovery_stop(struct upstream *u);
 /* Overrides changed: make the list anew from what is known. */
 void discovery_refresh(struct upstream *u);
 void discovery_overrides_free(struct upstream *u);
+/* See upstream_changes_each(). */
+void discovery_overrides_each(const struct upstream *u,
+                              void (*visit)(void *arg, struct slice upstream,
+                                            const struct upstream_change *change),
+                              void *arg);
 
 #endif

@@ -283,6 +283,47 @@ TEST(servers_that_a_file_names_are_changed_at_once_and_are_again_what_it_says)
     take_down();
 }
 
+/* ------------------------------------------------------------------ in the next process */
+
+static struct upstream_change kept[16];
+static size_t n_kept;
+
+static void
+keep_change(void *arg, struct slice upstream, const struct upstream_change *c)
+{
+    (void) arg;
+    CHECK(n_kept < countof(kept));
+    EXPECT(slice_eq(upstream, SLICE("group")));
+    kept[n_kept++] = *c;
+}
+
+TEST(what_was_changed_can_be_had_again_before_the_first_configuration_is_applied)
+{
+    put_up(TWO);
+    EXPECT_EQ(change(UPSTREAM_ADD, C, 7, SERVER_READY), OK);
+    EXPECT_EQ(change(UPSTREAM_STATE, C, 0, SERVER_DRAINING), OK);
+    EXPECT_EQ(change(UPSTREAM_WEIGHT, B, 9, SERVER_READY), OK);
+    EXPECT_EQ(change(UPSTREAM_WEIGHT, A, 5, SERVER_READY), OK);
+    EXPECT_EQ(change(UPSTREAM_REMOVE, A, 0, SERVER_READY), OK);
+    n_kept = 0;
+    upstream_changes_each(keep_change, NULL);
+    upstream_release(group);
+    group = upstream_get(SLICE("group"));
+    for (size_t i = 0; i < n_kept; i++)
+        EXPECT_EQ(upstream_restore(group, &kept[i]), OK);
+    apply(TWO);
+    EXPECT_EQ(members(), 2);
+    EXPECT(!entry_of(A));
+    EXPECT_EQ(entry_of(B)->weight, 9);
+    EXPECT_EQ(faults_of(B), 0);
+    EXPECT_EQ(entry_of(C)->weight, 7);
+    EXPECT_EQ(faults_of(C), SERVER_IS_DRAINING);
+    EXPECT_EQ(change(UPSTREAM_FORGET, A, 0, SERVER_READY), OK);
+    EXPECT_EQ(change(UPSTREAM_FORGET, C, 0, SERVER_READY), OK);
+    EXPECT(entry_of(A) && !entry_of(C));
+    take_down();
+}
+
 /* ------------------------------------------------------------------ what nobody should ask for */
 
 TEST(weights_are_kept_within_what_policies_understand)

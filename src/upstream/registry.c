@@ -271,6 +271,17 @@ upstreams_settled(void)
 }
 
 void
+upstream_changes_each(void (*visit)(void *arg, struct slice upstream,
+                                    const struct upstream_change *change),
+                      void *arg)
+{
+    const struct map_slot *slot;
+
+    for (size_t i = 0; (slot = map_each(&by_name, &i));)
+        discovery_overrides_each(slot->value, visit, arg);
+}
+
+void
 upstreams_close_idle(void)
 {
     const struct map_slot *slot;

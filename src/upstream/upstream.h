@@ -187,6 +187,13 @@ struct upstream_change {
 /* Takes effect at once and survives reloads.  Control thread.  ERR_NOT_FOUND: there is no such
  * server; ERR_NO_MEMORY. */
 enum err upstream_change(struct upstream *u, const struct upstream_change *change);
+/* What has been changed so far, in an order in which upstream_restore() makes it so again; control
+ * thread. */
+void upstream_changes_each(void (*visit)(void *arg, struct slice upstream,
+                                         const struct upstream_change *change),
+                           void *arg);
+/* As upstream_change(), but before upstream_apply(): the server need not be known yet. */
+enum err upstream_restore(struct upstream *u, const struct upstream_change *change);
 /* Without a reference; NULL: there is none of this name.  Control thread. */
 struct upstream *upstream_find(struct slice name);
 

@@ -15,10 +15,11 @@ import pytest
 import websockets
 
 from support import process
-from support.admin import api_of
+from support.admin import admin, api_of
 from support.certs import Authority
 from support.client import Client, get
 from support.load import FULL, Load
+from support.fleet import fleet
 from support.maitred import BINARY, Maitred, command, environment, site
 from support.origin import serve_forever
 from support.wait import eventually, seconds
@@ -425,6 +426,61 @@ def test_the_api_tells_of_the_last_upgrade(run):
     proxy.write("listeners: [oops\n")
     proxy.signal(signal.SIGUSR2)  # it does not matter who began it
     eventually(lambda: api.get("/v1/upgrade").good["state"] == "failed")
+
+
+# ---------------------------------------------------------------- what operators have changed
+
+
+def test_changes_of_servers_and_of_the_log_go_on(stage, run):
+    one, two, three, more = fleet(stage, "abcd")
+    proxy = run(site(one, two, three, admin=admin(), process={"drain": "1s"}))
+    path = "/v1/upstreams/app/servers"
+
+    def servers():
+        return {s["address"]: (s["state"], s["weight"]) for s in api_of(proxy).get(path).good["servers"]}
+
+    api = api_of(proxy)
+    api.patch(f"{path}/{one.address}", {"state": "maintenance"}).good
+    api.patch(f"{path}/{two.address}", {"weight": 7}).good
+    api.delete(f"{path}/{three.address}").good
+    api.post(path, {"address": more.address, "weight": 3}).good
+    api.put("/v1/log", {"level": "debug"}).good
+    expected = {one.address: ("maintenance", 1), two.address: ("up", 7), more.address: ("up", 3)}
+    assert servers() == expected
+    for _ in range(2):  # the one that was handed them hands them on
+        old = proxy.upgraded()
+        eventually(lambda: not process.alive(old), 20)
+        assert servers() == expected and api.get("/v1/log").good == {"level": "debug"}
+        assert {get(proxy.address).get("x-origin") for _ in range(40)} == {"b", "d"}
+    worker = process.children(proxy.main())[0]
+    os.kill(worker, signal.SIGKILL)
+    eventually(lambda: process.children(proxy.main()) not in ([], [worker]) and os.path.exists(f"{proxy.dir}/admin.sock"))
+    assert eventually(servers, what="the API again") == expected and api.get("/v1/log").good == {"level": "debug"}
+    api.delete(f"{path}/{one.address}", forget="1").good
+    api.post("/v1/reload").good
+    proxy.upgraded()
+    assert servers()[one.address] == ("up", 1) and servers()[more.address] == ("up", 3)
+    assert api.get("/v1/log").good == {"level": "info"}, "it was changed until the next reload"
+
+
+def test_a_change_that_comes_too_late_is_told(run):
+    proxy = run(WITH_API)
+    proxy.replace_program(b"#!/bin/sh\nexec sleep 60\n")
+    api_of(proxy).put("/v1/log", {"level": "info"}).good
+    assert "does not know of this change" not in proxy.stderr
+    api_of(proxy).post("/v1/upgrade", within="1s").good
+    api_of(proxy).put("/v1/log", {"level": "debug"}).good
+    assert "does not know of this change" in proxy.stderr
+    assert ended(proxy)["state"] == "failed"
+
+
+def test_changes_of_an_upstream_that_is_gone(stage, run):
+    one, two = fleet(stage, "ab")
+    proxy = run(site(one, admin=admin(), process={"drain": "1s"}))
+    api_of(proxy).patch(f"/v1/upstreams/app/servers/{one.address}", {"weight": 7}).good
+    proxy.write(site(two, admin=admin(), process={"drain": "1s"}).replace("app", "other"))
+    proxy.upgraded()
+    assert "changes of servers are lost" in proxy.stderr and get(proxy.address).get("x-origin") == "b"
 
 
 # ---------------------------------------------------------------- violence

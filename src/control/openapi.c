@@ -17,12 +17,67 @@ reference(const char *schema)
     return json_pack("{s:s+}", "$ref", "#/components/schemas/", schema);
 }
 
+static void
+add_media(json_t *content, const char *type, const char *schema)
+{
+    json_object_set_new(content, type,
+                        schema ? json_pack("{s:o}", "schema", reference(schema)) : json_object());
+}
+
 static json_t *
 content(const char *type, const char *schema)
 {
-    json_t *media = schema ? json_pack("{s:o}", "schema", reference(schema)) : json_object();
+    json_t *all = json_object();
 
-    return json_pack("{s:o}", type ? type : "application/json", media);
+    add_media(all, type ? type : "application/json", schema);
+    return all;
+}
+
+static bool
+is_configuration(const char *schema)
+{
+    return schema && strcmp(schema, "Configuration") == 0;
+}
+
+static bool
+is_patch(const char *schema)
+{
+    return schema && strcmp(schema, "Patch") == 0;
+}
+
+/* What stands at a JSON Pointer into the configuration. */
+static bool
+is_at_pointer(const struct api_operation *o)
+{
+    return strstr(o->path, "{rest}") != NULL;
+}
+
+/* Whatever takes a whole configuration takes a patch of the one in force too. */
+static json_t *
+body_content(const struct api_operation *o)
+{
+    bool whole = is_configuration(o->body) && !is_at_pointer(o);
+    json_t *all = json_object();
+
+    if (!is_patch(o->body))
+        add_media(all, "application/json", o->body);
+    if (is_patch(o->body) || whole) {
+        add_media(all, "application/merge-patch+json", "Patch");
+        add_media(all, "application/json-patch+json", "Patch");
+    }
+    if (is_patch(o->body) || is_configuration(o->body))
+        add_media(all, "application/yaml", o->body);
+    return all;
+}
+
+static json_t *
+answer_content(const struct api_operation *o)
+{
+    json_t *all = content(o->type, o->answer);
+
+    if (is_configuration(o->answer))
+        add_media(all, "application/yaml", o->answer);
+    return all;
 }
 
 /* "/v1/config{rest}" is "/v1/config{rest}" there too, where "{rest}" may hold slashes. */
@@ -43,6 +98,18 @@ add_path_parameters(json_t *list, const char *path)
     }
 }
 
+/* Changes of what stands at a JSON Pointer can ask for it to be as it was read. */
+static void
+add_condition(json_t *list)
+{
+    json_array_append_new(
+        list, json_pack("{s:s, s:s, s:s, s:{s:s}}", "name", "If-Match", "in", "header",
+                        "description",
+                        "The ETag that came with what is to be changed: answers 412 when that is "
+                        "another by now (RFC 9110).",
+                        "schema", "type", "string"));
+}
+
 static json_t *
 parameters(const struct api_operation *o)
 {
@@ -53,6 +120,8 @@ parameters(const struct api_operation *o)
         json_array_append_new(
             list, json_pack("{s:s, s:s, s:s, s:{s:s}}", "name", o->query[i].name, "in", "query",
                             "description", o->query[i].doc, "schema", "type", o->query[i].type));
+    if (is_at_pointer(o) && o->writes)
+        add_condition(list);
     return list;
 }
 
@@ -66,7 +135,7 @@ responses(const struct api_operation *o)
     snprintf(status, sizeof(status), "%u", success);
     good = json_pack("{s:s}", "description", o->summary);
     if (o->answer || o->type)
-        json_object_set_new(good, "content", content(o->type, o->answer));
+        json_object_set_new(good, "content", answer_content(o));
     json_object_set_new(all, status, good);
     json_object_set_new(all, "default",
                         json_pack("{s:s, s:o}", "description", "A problem (RFC 9457).", "content",
@@ -85,11 +154,7 @@ describe(const struct api_operation *o)
         json_object_set_new(d, "description", json_string(o->doc));
     if (o->body)
         json_object_set_new(d, "requestBody",
-                            json_pack("{s:b, s:o}", "required", 1, "content",
-                                      content(strcmp(o->body, "Patch") == 0
-                                                  ? "application/merge-patch+json"
-                                                  : NULL,
-                                              o->body)));
+                            json_pack("{s:b, s:o}", "required", 1, "content", body_content(o)));
     return d;
 }
 
@@ -132,6 +197,23 @@ add_schema(json_t *all, const char *name, const char *text)
     json_object_set_new(all, name, json_loads(text, 0, NULL));
 }
 
+/* A schema that is no document of its own any more: its references begin at the root of the whole
+ * one. */
+static void
+move_references(json_t *schema, const char *place)
+{
+    const char *to = json_string_value(json_object_get(schema, "$ref")), *key;
+    json_t *part;
+    size_t i;
+
+    if (to && to[0] == '#')
+        json_object_set_new(schema, "$ref", json_pack("s++", "#", place, to + 1));
+    json_object_foreach (schema, key, part)
+        move_references(part, place);
+    json_array_foreach (schema, i, part)
+        move_references(part, place);
+}
+
 /* What every part of the configuration may be: its own definitions, from the tables. */
 static json_t *
 configuration_schema(void)
@@ -144,6 +226,7 @@ configuration_schema(void)
     config_write_schema(s->config->type, "maitred", &t);
     schema = t.full ? NULL : json_loadb(t.at, t.n, 0, NULL);
     text_free(&t);
+    move_references(schema, "/components/schemas/Maitred");
     return schema ? schema : json_object();
 }
 

@@ -9,9 +9,11 @@ import json
 import re
 import socket
 import ssl
+from urllib.parse import unquote
 
 import jsonschema
 import pytest
+import yaml
 
 from support.admin import Admin, Answer, api_of
 from support.certs import Authority
@@ -173,7 +175,7 @@ def test_every_operation_answers_as_it_says(proxy, description):
         if not content:
             assert got.body == b""
             continue
-        [(media, how)] = content.items()
+        media, how = next(iter(content.items()))
         assert got.headers["content-type"] == media
         if "schema" in how:
             validator(description, how["schema"]["$ref"].rpartition("/")[2]).validate(got.json)
@@ -189,6 +191,79 @@ def test_every_operation_takes_the_parameters_that_it_declares_alone(proxy, desc
         assert all(f"`{name}`" in detail for name in ["nonsense", *declared]), detail
         for name in declared:
             assert f"`{name}`" in ask(api_of(proxy), method, f"{path}?{name}=%4").refused(400)["detail"]
+
+
+def references(value):
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from references(item)
+
+
+def at(document, reference):
+    """What a reference within the document names (RFC 6901, as a fragment)."""
+    start, *steps = unquote(reference).split("/")
+    assert start == "#", reference
+    for step in steps:
+        document = document[step.replace("~1", "/").replace("~0", "~")]
+    return document
+
+
+def test_every_reference_leads_to_a_schema(proxy, description):
+    found = set(references(description))
+    assert len(found) > 50
+    for reference in found:
+        assert isinstance(at(description, reference), dict), reference
+    served = api_of(proxy).get("/v1/config").good
+    validator(description, "Maitred").validate(served)
+    assert not validator(description, "Maitred").is_valid({**served, "routes": [{"pth": "/"}]})
+
+
+def described(description, method, path):
+    return description["paths"][path][method.lower()]
+
+
+@pytest.mark.parametrize("method,path,at_place", [
+    ("PUT", "/v1/config{rest}", "/process/drain"), ("PATCH", "/v1/config{rest}", "/process"),
+    ("POST", "/v1/config{rest}", "/routes"), ("POST", "/v1/plan", ""), ("POST", "/v1/apply", ""),
+])
+def test_every_kind_of_body(proxy, description, method, path, at_place):
+    """What a body may be sent as is what is understood."""
+    api, content = api_of(proxy), described(description, method, path)["requestBody"]["content"]
+    value = {"/process/drain": "1s", "/process": {"drain": "1s"}, "/routes": {"use": ["status"]},
+             "": api.get("/v1/config").good}[at_place]
+    bodies = {
+        "application/json": json.dumps(value),
+        "application/yaml": yaml.safe_dump(value),
+        "application/merge-patch+json": '{"drain": "2s"}' if at_place else '{"process": {"drain": "2s"}}',
+        "application/json-patch+json": json.dumps([{"op": "add", "path": "/drain" if at_place else "/process/drain",
+                                                    "value": "2s"}]),
+    }
+    wanted = {"/process": {"application/merge-patch+json", "application/json-patch+json", "application/yaml"},
+              "": set(bodies)}
+    assert set(content) == wanted.get(at_place, {"application/json", "application/yaml"})
+    for kind in content:
+        got = api.ask(method, filled(path, []).replace("/v1/config", "/v1/config" + at_place), bodies[kind], kind=kind,
+                      dry_run=None if path == "/v1/plan" else 1)
+        assert got.status < 300, f"{kind}: {got.text}"
+
+
+def test_a_configuration_is_read_as_each_kind(proxy, description):
+    for kind in described(description, "GET", "/v1/config{rest}")["responses"]["200"]["content"]:
+        got = api_of(proxy).ask("GET", "/v1/config/process", fields={"Accept": kind})
+        assert got.headers["content-type"] == kind
+
+
+def test_what_heeds_if_match_says_so(proxy, description):
+    """Asked with the tag of another time, these alone refuse."""
+    said = {(method, path) for method, path, operation in operations(description)
+            if ("If-Match", "header") in [(p["name"], p["in"]) for p in operation["parameters"]]}
+    assert said == {(method, "/v1/config{rest}") for method in ("PUT", "PATCH", "POST", "DELETE")}
+    for method, path in said:
+        api_of(proxy).ask(method, filled(path, []) + "/process", "{}", fields={"If-Match": '"0"'}).refused(412)
 
 
 def test_the_description_is_well_formed(description):

@@ -76,11 +76,60 @@ const struct api_operation operations_analytics[] = {
 };
 
 const struct api_schema schemas_analytics[] = {
-    {"Analytics", "{\"type\":\"object\",\"required\":[\"from\",\"to\",\"totals\"],\"properties\":{"
-                  "\"totals\":{\"type\":\"object\",\"required\":[\"requests\",\"errors\","
-                  "\"visitors\",\"took\"]}}}"},
-    {"Series", "{\"type\":\"object\",\"required\":[\"from\",\"to\",\"step\",\"points\"],"
-               "\"properties\":{\"points\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
-               "\"required\":[\"at\",\"requests\",\"errors\"]}}}}"},
+    {"AnalyticsDurations",
+     "{\"type\":\"object\",\"required\":[\"mean_us\",\"p50_us\",\"p90_us\",\"p99_us\","
+     "\"p999_us\"],\"properties\":{\"mean_us\":{\"type\":\"integer\"},\"p50_us\":{\"type\":"
+     "\"integer\"},\"p90_us\":{\"type\":\"integer\"},\"p99_us\":{\"type\":\"integer\"},"
+     "\"p999_us\":{\"type\":\"integer\"}}}"},
+    {"AnalyticsList",
+     "{\"type\":\"object\",\"required\":[\"unseen\",\"items\"],\"properties\":{\"unseen\":{"
+     "\"type\":\"integer\"},\"items\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
+     "\"required\":[\"name\",\"requests\",\"within\",\"errors\",\"bytes\",\"mean_us\"],"
+     "\"properties\":{\"name\":{\"type\":\"string\"},\"requests\":{\"type\":\"integer\"},"
+     "\"within\":{\"type\":\"integer\"},\"errors\":{\"type\":\"integer\"},\"bytes\":{\"type\":"
+     "\"integer\"},\"mean_us\":{\"type\":\"integer\"}}}}}}"},
+    {"Analytics",
+     "{\"type\":\"object\",\"required\":[\"from\",\"to\",\"totals\"],\"properties\":{\"from\":{"
+     "\"type\":\"integer\"},\"to\":{\"type\":\"integer\"},\"totals\":{\"type\":\"object\","
+     "\"required\":[\"multiplexing\",\"visitors\",\"requests\",\"errors\",\"client_errors\","
+     "\"threats\",\"secure\",\"bytes_in\",\"bytes_out\",\"hits\",\"saved_us\","
+     "\"client_connections\",\"server_requests\",\"server_connections\",\"missed\",\"took\","
+     "\"origin\"],\"properties\":{\"multiplexing\":{\"type\":[\"number\",\"null\"]},"
+     "\"visitors\":{\"type\":\"integer\"},\"requests\":{\"type\":\"integer\"},\"errors\":{"
+     "\"type\":\"integer\"},\"client_errors\":{\"type\":\"integer\"},\"threats\":{\"type\":"
+     "\"integer\"},\"secure\":{\"type\":\"integer\"},\"bytes_in\":{\"type\":\"integer\"},"
+     "\"bytes_out\":{\"type\":\"integer\"},\"hits\":{\"type\":\"integer\"},\"saved_us\":{"
+     "\"type\":\"integer\"},\"client_connections\":{\"type\":\"integer\"},\"server_requests\":{"
+     "\"type\":\"integer\"},\"server_connections\":{\"type\":\"integer\"},\"missed\":{\"type\":"
+     "\"integer\"},\"took\":{\"$ref\":\"#/components/schemas/AnalyticsDurations\"},\"origin\":{"
+     "\"$ref\":\"#/components/schemas/AnalyticsDurations\"}}},\"paths\":{\"$ref\":"
+     "\"#/components/schemas/AnalyticsList\"},\"clients\":{\"$ref\":"
+     "\"#/components/schemas/AnalyticsList\"},\"agents\":{\"$ref\":"
+     "\"#/components/schemas/AnalyticsList\"},\"referrers\":{\"$ref\":"
+     "\"#/components/schemas/AnalyticsList\"},\"hosts\":{\"$ref\":"
+     "\"#/components/schemas/AnalyticsList\"},\"routes\":{\"$ref\":"
+     "\"#/components/schemas/AnalyticsList\"},\"upstreams\":{\"$ref\":"
+     "\"#/components/schemas/AnalyticsList\"},\"statuses\":{\"$ref\":"
+     "\"#/components/schemas/AnalyticsList\"},\"countries\":{\"$ref\":"
+     "\"#/components/schemas/AnalyticsList\"},\"threats\":{\"$ref\":"
+     "\"#/components/schemas/AnalyticsList\"},\"methods\":{\"$ref\":"
+     "\"#/components/schemas/AnalyticsList\"},\"versions\":{\"$ref\":"
+     "\"#/components/schemas/AnalyticsList\"}}}"},
+    {"Series",
+     "{\"type\":\"object\",\"required\":[\"from\",\"to\",\"step\",\"points\"],\"properties\":{"
+     "\"from\":{\"type\":\"integer\"},\"to\":{\"type\":\"integer\"},\"step\":{\"type\":"
+     "\"integer\"},\"points\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":["
+     "\"at\",\"visitors\",\"requests\",\"errors\",\"client_errors\",\"threats\",\"secure\","
+     "\"bytes_in\",\"bytes_out\",\"hits\",\"saved_us\",\"client_connections\","
+     "\"server_requests\",\"server_connections\",\"missed\",\"mean_us\",\"p50_us\",\"p90_us\","
+     "\"p99_us\"],\"properties\":{\"at\":{\"type\":\"integer\"},\"visitors\":{\"type\":"
+     "\"integer\"},\"requests\":{\"type\":\"integer\"},\"errors\":{\"type\":\"integer\"},"
+     "\"client_errors\":{\"type\":\"integer\"},\"threats\":{\"type\":\"integer\"},\"secure\":{"
+     "\"type\":\"integer\"},\"bytes_in\":{\"type\":\"integer\"},\"bytes_out\":{\"type\":"
+     "\"integer\"},\"hits\":{\"type\":\"integer\"},\"saved_us\":{\"type\":\"integer\"},"
+     "\"client_connections\":{\"type\":\"integer\"},\"server_requests\":{\"type\":\"integer\"},"
+     "\"server_connections\":{\"type\":\"integer\"},\"missed\":{\"type\":\"integer\"},"
+     "\"mean_us\":{\"type\":\"integer\"},\"p50_us\":{\"type\":\"integer\"},\"p90_us\":{\"type\":"
+     "\"integer\"},\"p99_us\":{\"type\":\"integer\"}}}}}}"},
     {0},
 };

@@ -122,7 +122,27 @@ const struct api_operation operations_cache[] = {
 };
 
 const struct api_schema schemas_cache[] = {
-    {"Caches", "{\"type\":\"object\",\"required\":[\"stores\",\"caches\"]}"},
+    {"Caches",
+     "{\"type\":\"object\",\"required\":[\"stores\",\"caches\"],\"properties\":{\"stores\":{"
+     "\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"name\",\"objects\","
+     "\"memory_bytes\",\"memory_max\",\"disk_objects\",\"disk_bytes\",\"disk_max\",\"hits\","
+     "\"misses\",\"shared\",\"evicted\",\"purged\",\"declined\",\"broken\",\"refused\"],"
+     "\"properties\":{\"name\":{\"type\":\"string\"},\"objects\":{\"type\":\"integer\"},"
+     "\"memory_bytes\":{\"type\":\"integer\"},\"memory_max\":{\"type\":\"integer\"},"
+     "\"disk_objects\":{\"type\":\"integer\"},\"disk_bytes\":{\"type\":\"integer\"},"
+     "\"disk_max\":{\"type\":\"integer\"},\"hits\":{\"type\":\"integer\"},\"misses\":{\"type\":"
+     "\"integer\"},\"shared\":{\"type\":\"integer\"},\"evicted\":{\"type\":\"integer\"},"
+     "\"purged\":{\"type\":\"integer\"},\"declined\":{\"type\":\"integer\"},\"broken\":{"
+     "\"type\":\"integer\"},\"refused\":{\"type\":\"integer\"}}}},\"caches\":{\"type\":"
+     "\"array\",\"items\":{\"type\":\"object\",\"required\":[\"name\",\"store\",\"hits\","
+     "\"stale\",\"shared\",\"misses\",\"passed\",\"confirmed\",\"excused\",\"stored\","
+     "\"refreshed\",\"purged\",\"hit_bytes\",\"saved_seconds\"],\"properties\":{\"name\":{"
+     "\"type\":\"string\"},\"store\":{\"type\":\"string\"},\"hits\":{\"type\":\"integer\"},"
+     "\"stale\":{\"type\":\"integer\"},\"shared\":{\"type\":\"integer\"},\"misses\":{\"type\":"
+     "\"integer\"},\"passed\":{\"type\":\"integer\"},\"confirmed\":{\"type\":\"integer\"},"
+     "\"excused\":{\"type\":\"integer\"},\"stored\":{\"type\":\"integer\"},\"refreshed\":{"
+     "\"type\":\"integer\"},\"purged\":{\"type\":\"integer\"},\"hit_bytes\":{\"type\":"
+     "\"integer\"},\"saved_seconds\":{\"type\":\"number\"}}}}}}"},
     {"Purge", "{\"type\":\"object\",\"properties\":{\"url\":{\"type\":\"string\"},\"prefix\":{"
               "\"type\":\"string\"},\"host\":{\"type\":\"string\"},\"tag\":{\"type\":\"string\"},"
               "\"all\":{\"type\":\"boolean\"},\"soft\":{\"type\":\"boolean\"}},"

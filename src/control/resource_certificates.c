@@ -64,11 +64,19 @@ const struct api_operation operations_certificate[] = {
 const struct api_schema schemas_certificate[] = {
     {"Certificate",
      "{\"type\":\"object\",\"required\":[\"names\",\"issuer\",\"key\",\"not_before\","
-     "\"not_after\",\"source\",\"listener\",\"stapled\"]}"},
+     "\"not_after\",\"source\",\"file\",\"listener\",\"stapled\"],\"properties\":{\"names\":{"
+     "\"type\":\"array\",\"items\":{\"type\":\"string\"}},\"issuer\":{\"type\":\"string\"},"
+     "\"key\":{\"type\":\"string\"},\"not_before\":{\"type\":\"integer\"},\"not_after\":{"
+     "\"type\":\"integer\"},\"source\":{\"type\":\"string\"},\"file\":{\"type\":\"string\"},"
+     "\"listener\":{\"type\":\"string\"},\"stapled\":{\"type\":\"boolean\"}}}"},
     {"Certificates",
      "{\"type\":\"object\",\"required\":[\"certificates\",\"acme\"],\"properties\":{"
      "\"certificates\":{\"type\":\"array\",\"items\":{\"$ref\":"
      "\"#/components/schemas/Certificate\"}},\"acme\":{\"type\":\"array\",\"items\":{\"type\":"
-     "\"object\",\"required\":[\"name\",\"error\",\"failures\",\"next\",\"issued\"]}}}}"},
+     "\"object\",\"required\":[\"name\",\"directory\",\"error\",\"failures\",\"next\","
+     "\"issued\",\"on_demand\"],\"properties\":{\"name\":{\"type\":\"string\"},\"directory\":{"
+     "\"type\":\"string\"},\"error\":{\"type\":\"string\"},\"failures\":{\"type\":\"integer\"},"
+     "\"next\":{\"type\":\"integer\"},\"issued\":{\"type\":\"boolean\"},\"on_demand\":{\"type\":"
+     "\"boolean\"}}}}}}"},
     {0},
 };

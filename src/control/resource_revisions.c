@@ -242,8 +242,12 @@ const struct api_schema schemas_revision[] = {
                   "\"#/components/schemas/Revision\"}}}}"},
     {"Difference", "{\"type\":\"object\",\"required\":[\"patch\"],\"properties\":{\"patch\":{"
                    "\"type\":\"array\",\"items\":{\"type\":\"object\"}}}}"},
-    {"Audit", "{\"type\":\"object\",\"required\":[\"entries\"],\"properties\":{\"entries\":{"
-              "\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"at\",\"who\","
-              "\"action\",\"target\",\"outcome\"]}}}}"},
+    {"Audit",
+     "{\"type\":\"object\",\"required\":[\"entries\"],\"properties\":{\"entries\":{\"type\":"
+     "\"array\",\"items\":{\"type\":\"object\",\"required\":[\"number\",\"at\",\"who\",\"from\","
+     "\"action\",\"target\",\"outcome\"],\"properties\":{\"number\":{\"type\":\"integer\"},"
+     "\"at\":{\"type\":\"integer\"},\"who\":{\"type\":\"string\"},\"from\":{\"type\":"
+     "\"string\"},\"action\":{\"type\":\"string\"},\"target\":{\"type\":\"string\"},\"outcome\":"
+     "{\"type\":\"string\"}}}}}}"},
     {0},
 };

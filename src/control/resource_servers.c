@@ -286,16 +286,35 @@ const struct api_operation operations_server[] = {
 
 const struct api_schema schemas_server[] = {
     {"Server",
-     "{\"type\":\"object\",\"required\":[\"address\",\"state\",\"usable\",\"weight\",\"inflight\","
-     "\"connections\",\"exchanges\",\"failures\",\"why\"],\"properties\":{\"address\":{\"type\":"
-     "\"string\"},\"state\":{\"type\":\"string\"},\"usable\":{\"type\":\"boolean\"},\"weight\":{"
-     "\"type\":\"integer\"},\"inflight\":{\"type\":\"integer\"},\"why\":{\"type\":\"string\"}}}"},
+     "{\"type\":\"object\",\"required\":[\"address\",\"state\",\"usable\",\"stale\",\"weight\","
+     "\"tier\",\"share\",\"inflight\",\"waiting\",\"connections\",\"idle\",\"connections_made\","
+     "\"exchanges\",\"failures\",\"latency_us\",\"max_connections\",\"learned_idle_ms\","
+     "\"why\"],\"properties\":{\"address\":{\"type\":\"string\"},\"state\":{\"type\":"
+     "\"string\"},\"usable\":{\"type\":\"boolean\"},\"stale\":{\"type\":\"boolean\"},\"weight\":"
+     "{\"type\":\"integer\"},\"tier\":{\"type\":\"integer\"},\"share\":{\"type\":\"number\"},"
+     "\"inflight\":{\"type\":\"integer\"},\"waiting\":{\"type\":\"integer\"},\"connections\":{"
+     "\"type\":\"integer\"},\"idle\":{\"type\":\"integer\"},\"connections_made\":{\"type\":"
+     "\"integer\"},\"exchanges\":{\"type\":\"integer\"},\"failures\":{\"type\":\"integer\"},"
+     "\"latency_us\":{\"type\":\"integer\"},\"max_connections\":{\"type\":\"integer\"},"
+     "\"learned_idle_ms\":{\"type\":\"integer\"},\"why\":{\"type\":\"string\"}}}"},
     {"Servers", "{\"type\":\"object\",\"required\":[\"servers\"],\"properties\":{\"servers\":{"
                 "\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/Server\"}}}}"},
     {"Upstream",
-     "{\"type\":\"object\",\"required\":[\"name\",\"exchanges\",\"guard\",\"servers\"],"
-     "\"properties\":{\"name\":{\"type\":\"string\"},\"servers\":{\"type\":\"array\",\"items\":{"
-     "\"$ref\":\"#/components/schemas/Server\"}}}}"},
+     "{\"type\":\"object\",\"required\":[\"name\",\"exchanges\",\"clients\","
+     "\"connections_made\",\"reused\",\"retries\",\"hedges\",\"waited\","
+     "\"requests_per_connection\",\"clients_per_connection\",\"guard\",\"unresolved\","
+     "\"servers\"],\"properties\":{\"name\":{\"type\":\"string\"},\"exchanges\":{\"type\":"
+     "\"integer\"},\"clients\":{\"type\":\"integer\"},\"connections_made\":{\"type\":"
+     "\"integer\"},\"reused\":{\"type\":\"integer\"},\"retries\":{\"type\":\"integer\"},"
+     "\"hedges\":{\"type\":\"integer\"},\"waited\":{\"type\":\"integer\"},"
+     "\"requests_per_connection\":{\"type\":\"number\"},\"clients_per_connection\":{\"type\":"
+     "\"number\"},\"guard\":{\"type\":\"object\",\"required\":[\"breaker\",\"inflight\","
+     "\"pending\",\"connections\",\"retries\",\"refused\",\"limit\"],\"properties\":{"
+     "\"breaker\":{\"type\":\"string\"},\"inflight\":{\"type\":\"integer\"},\"pending\":{"
+     "\"type\":\"integer\"},\"connections\":{\"type\":\"integer\"},\"retries\":{\"type\":"
+     "\"integer\"},\"refused\":{\"type\":\"integer\"},\"limit\":{\"type\":\"integer\"}}},"
+     "\"unresolved\":{\"type\":\"boolean\"},\"servers\":{\"type\":\"array\",\"items\":{\"$ref\":"
+     "\"#/components/schemas/Server\"}}}}"},
     {"Upstreams", "{\"type\":\"object\",\"required\":[\"upstreams\"],\"properties\":{"
                   "\"upstreams\":{\"type\":\"array\",\"items\":{\"$ref\":"
                   "\"#/components/schemas/Upstream\"}}}}"},

@@ -411,22 +411,54 @@ const struct api_operation operations_traffic[] = {
     "\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/" singular "\"}}}}"
 
 const struct api_schema schemas_traffic[] = {
-    {"Listener", "{\"type\":\"object\",\"required\":[\"name\",\"address\",\"tls\",\"open\","
-                 "\"connections\",\"requests\"]}"},
+    {"Listener",
+     "{\"type\":\"object\",\"required\":[\"name\",\"address\",\"tls\",\"open\",\"connections\","
+     "\"requests\"],\"properties\":{\"name\":{\"type\":\"string\"},\"address\":{\"type\":"
+     "\"string\"},\"tls\":{\"type\":\"boolean\"},\"open\":{\"type\":\"integer\"},"
+     "\"connections\":{\"type\":\"integer\"},\"requests\":{\"type\":\"integer\"}}}"},
     {"Listeners", LIST_OF("listeners", "Listener")},
-    {"Route", "{\"type\":\"object\",\"required\":[\"name\",\"host\",\"path\",\"to\",\"use\","
-              "\"where\",\"requests\",\"errors\",\"p50_us\",\"p99_us\"]}"},
+    {"Route",
+     "{\"type\":\"object\",\"required\":[\"name\",\"host\",\"path\",\"to\",\"use\",\"where\","
+     "\"requests\",\"errors\",\"p50_us\",\"p99_us\",\"bytes_in\",\"bytes_out\",\"hits\"],"
+     "\"properties\":{\"name\":{\"type\":\"string\"},\"host\":{\"type\":\"array\",\"items\":{"
+     "\"type\":\"string\"}},\"path\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
+     "\"to\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},\"use\":{\"type\":\"array\","
+     "\"items\":{\"type\":\"string\"}},\"where\":{\"type\":\"string\"},\"requests\":{\"type\":"
+     "\"integer\"},\"errors\":{\"type\":\"integer\"},\"p50_us\":{\"type\":\"integer\"},"
+     "\"p99_us\":{\"type\":\"integer\"},\"bytes_in\":{\"type\":\"integer\"},\"bytes_out\":{"
+     "\"type\":\"integer\"},\"hits\":{\"type\":\"integer\"}}}"},
     {"Routes", LIST_OF("routes", "Route")},
-    {"Connection", "{\"type\":\"object\",\"required\":[\"id\",\"client\",\"listener\","
-                   "\"protocol\",\"state\",\"requests\"]}"},
+    {"Connection",
+     "{\"type\":\"object\",\"required\":[\"id\",\"client\",\"listener\",\"protocol\",\"state\","
+     "\"tls\",\"requests\"],\"properties\":{\"id\":{\"type\":\"integer\"},\"client\":{\"type\":"
+     "\"string\"},\"listener\":{\"type\":\"string\"},\"protocol\":{\"type\":\"string\"},"
+     "\"state\":{\"type\":\"string\"},\"tls\":{\"type\":\"boolean\"},\"requests\":{\"type\":"
+     "\"integer\"}}}"},
     {"Connections", LIST_OF("connections", "Connection")},
-    {"Exchange", "{\"type\":\"object\",\"required\":[\"id\",\"request_id\",\"method\",\"host\","
-                 "\"target\",\"client\",\"route\",\"server\",\"state\",\"status\",\"age_us\"]}"},
+    {"Exchange",
+     "{\"type\":\"object\",\"required\":[\"id\",\"request_id\",\"trace_id\",\"method\",\"host\","
+     "\"target\",\"client\",\"route\",\"server\",\"state\",\"status\",\"version\",\"age_us\","
+     "\"request_bytes\",\"response_bytes\"],\"properties\":{\"id\":{\"type\":\"integer\"},"
+     "\"request_id\":{\"type\":\"string\"},\"trace_id\":{\"type\":\"string\"},\"method\":{"
+     "\"type\":\"string\"},\"host\":{\"type\":\"string\"},\"target\":{\"type\":\"string\"},"
+     "\"client\":{\"type\":\"string\"},\"route\":{\"type\":\"string\"},\"server\":{\"type\":"
+     "\"string\"},\"state\":{\"type\":\"string\"},\"status\":{\"type\":\"integer\"},\"version\":"
+     "{\"type\":\"integer\"},\"age_us\":{\"type\":\"integer\"},\"request_bytes\":{\"type\":"
+     "\"integer\"},\"response_bytes\":{\"type\":\"integer\"}}}"},
     {"Exchanges", LIST_OF("exchanges", "Exchange")},
-    {"Trace", "{\"type\":\"object\",\"required\":[\"trace_id\",\"request_id\",\"method\","
-              "\"target\",\"route\",\"status\",\"began\",\"took_us\"],\"properties\":{\"events\":{"
-              "\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"at_us\","
-              "\"took_us\",\"what\",\"detail\",\"where\"]}}}}"},
+    {"Trace",
+     "{\"type\":\"object\",\"required\":[\"trace_id\",\"request_id\",\"method\",\"host\","
+     "\"target\",\"client\",\"route\",\"upstream\",\"server\",\"status\",\"reason\",\"began\","
+     "\"took_us\",\"in_flight\"],\"properties\":{\"trace_id\":{\"type\":\"string\"},"
+     "\"request_id\":{\"type\":\"string\"},\"method\":{\"type\":\"string\"},\"host\":{\"type\":"
+     "\"string\"},\"target\":{\"type\":\"string\"},\"client\":{\"type\":\"string\"},\"route\":{"
+     "\"type\":\"string\"},\"upstream\":{\"type\":\"string\"},\"server\":{\"type\":\"string\"},"
+     "\"status\":{\"type\":\"integer\"},\"reason\":{\"type\":\"string\"},\"began\":{\"type\":"
+     "\"number\"},\"took_us\":{\"type\":\"integer\"},\"in_flight\":{\"type\":\"boolean\"},"
+     "\"events\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"at_us\","
+     "\"took_us\",\"what\",\"detail\",\"where\"],\"properties\":{\"at_us\":{\"type\":"
+     "\"integer\"},\"took_us\":{\"type\":\"integer\"},\"what\":{\"type\":\"string\"},\"detail\":"
+     "{\"type\":\"string\"},\"where\":{\"type\":\"string\"}}}},\"lost\":{\"type\":\"integer\"}}}"},
     {"Traces", LIST_OF("traces", "Trace")},
     {0},
 };

@@ -186,6 +186,13 @@ def test_trace(api):
     assert json.loads(good(api, "trace", "r-1", "--json"))["lost"] == 2
 
 
+def test_a_trace_without_a_request_id(api):
+    api.say("GET", "/v1/traces/t-1", {"trace_id": "t-1", "request_id": "", "method": "GET", "target": "/", "route": "rest",
+                                      "server": "", "began": 1763765400, "took_us": 5, "events": []})
+    for args in (["trace", "t-1"], ["explain", "--live", "t-1"]):
+        assert "trace id t-1, route rest" in good(api, *args).splitlines()
+
+
 # -------------------------------------------------------------------------------- the configuration
 
 def test_config_get(api, tmp_path):

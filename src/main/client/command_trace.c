@@ -9,34 +9,51 @@ enum { SHOWN_MAX = 16 * 1024 * 1024, TIME_WIDTH = 9, WHAT_WIDTH = 11 };
 
 /* ------------------------------------------------------------------ one */
 
-static void
+static bool
 put_member(const json_t *trace, const char *before, const char *key, struct text *out)
 {
     const json_t *value = json_object_get(trace, key);
 
     if (!value || json_is_null(value) || (json_is_string(value) && !json_string_length(value)))
-        return;
+        return false;
     text_put(out, slice_str(before));
     table_put(TABLE_TEXT, value, out);
+    return true;
+}
+
+/* What is known of who it was and where it went, on one line. */
+static void
+put_names(const json_t *trace, struct text *out)
+{
+    static const struct {
+        const char *label, *key;
+    } names[] = {{"request id ", "request_id"}, {"trace id ", "trace_id"}, {"route ", "route"},
+                 {"server ", "server"}};
+    bool first = true;
+
+    for (size_t i = 0; i < countof(names); i++) {
+        char before[32];
+
+        snprintf(before, sizeof(before), "%s%s", first ? "" : ", ", names[i].label);
+        if (put_member(trace, before, names[i].key, out))
+            first = false;
+    }
 }
 
 static void
 put_head(const json_t *trace, struct text *out)
 {
-    put_member(trace, "", "method", out);
-    put_member(trace, " ", "host", out);
-    put_member(trace, " ", "target", out);
+    (void) put_member(trace, "", "method", out);
+    (void) put_member(trace, " ", "host", out);
+    (void) put_member(trace, " ", "target", out);
     text_literal(out, "\nbegan ");
     table_put(TABLE_DATE, json_object_get(trace, "began"), out);
     text_literal(out, " UTC, took ");
     table_put(TABLE_TOOK, json_object_get(trace, "took_us"), out);
-    put_member(trace, ", status ", "status", out);
-    put_member(trace, ", reason ", "reason", out);
+    (void) put_member(trace, ", status ", "status", out);
+    (void) put_member(trace, ", reason ", "reason", out);
     text_byte(out, '\n');
-    put_member(trace, "request id ", "request_id", out);
-    put_member(trace, ", trace id ", "trace_id", out);
-    put_member(trace, ", route ", "route", out);
-    put_member(trace, ", server ", "server", out);
+    put_names(trace, out);
     text_literal(out, "\n\n");
 }
 

@@ -516,7 +516,15 @@ def test_top_once(api):
 
 def test_top_needs_a_terminal(api):
     done = command("top", *api.options, stdin=subprocess.DEVNULL)
-    assert done.returncode == 1 and "--once" in done.stderr
+    assert done.returncode == 2 and "--once" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["dumb", ""])
+def test_top_needs_a_terminal_that_can_move_the_cursor(api, kind):
+    with Screen([BINARY, "top", *api.options], env={"TERM": kind}, errors=True) as screen:
+        assert screen.wait() == 2
+        eventually(lambda: "move the cursor" in screen.text and "--once" in screen.text)
+        assert not screen.other and screen.cursor
 
 
 @pytest.fixture

@@ -443,7 +443,7 @@ static int
 watch(struct top *t)
 {
     if (!terminal_open(&t->terminal, t->admin->arguments->command->name))
-        return 1;
+        return 2;
     draw(t);
     while (!t->ended) {
         bool news = work(t);

@@ -14,6 +14,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -113,14 +115,25 @@ open_signals(struct terminal *t)
     return true;
 }
 
+/* What moves the cursor is the same on all terminals that are still in use, where anything does. */
+static bool
+can_move_cursor(void)
+{
+    const char *kind = getenv("TERM");
+
+    return kind && kind[0] && strcmp(kind, "dumb") != 0;
+}
+
 bool
 terminal_open(struct terminal *t, const char *command)
 {
     *t = (struct terminal){.fd = -1};
-    if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+    if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && can_move_cursor())
         t->fd = open("/proc/self/fd/0", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (t->fd < 0 || tcgetattr(t->fd, &t->before) != 0 || !open_signals(t)) {
-        fprintf(stderr, "maitred %s: this needs a terminal; --once does not\n", command);
+        fprintf(stderr,
+                "maitred %s: this needs a terminal that can move the cursor; --once does not\n",
+                command);
         if (t->fd >= 0)
             close(t->fd);
         return false;

@@ -37,7 +37,8 @@ struct terminal {
     bool           open;
 };
 
-/* False after saying on standard error why not: standard input and output must be a terminal. */
+/* False after saying on standard error why not: standard input and output must be a terminal, and
+ * TERM name one that can move its cursor. */
 bool terminal_open(struct terminal *t, const char *command);
 /* As it was.  Nothing when it is not open. */
 void terminal_close(struct terminal *t);

@@ -388,6 +388,11 @@ def test_log_level(api):
 def test_reload(api):
     api.say("POST", "/v1/reload", DONE)
     assert good(api, "reload") == "revision 13 is in force\n"
+    assert api.last("POST").query == ""
+    assert good(api, "reload", "--dry-run") == "this would do; nothing was changed\n"
+    assert api.last("POST").query == "dry_run=1"
+    good(api, "reload", "--comment", "new certificates", "--confirm", "60s")
+    assert api.last("POST").query == "comment=new%20certificates&confirm=60s"
 
 
 # -------------------------------------------------------------------------------- who is asked

@@ -223,8 +223,19 @@ def test_reload_and_log_level(operator):
     operator("log-level", "debug")
     assert operator("log-level") == "debug\n"
     operator("log-level", "loud", code=2)
-    operator("reload")
+    assert "nothing was changed" in operator("reload", "--dry-run")
+    assert operator.get("/hello").body == b"hi"
+    operator("reload", "--comment", "politeness")
     assert operator.get("/hello").body == b"hello"
+    assert "politeness" in operator("revisions")
+
+
+def test_a_reload_on_trial(operator):
+    operator.proxy.write(CONFIG.replace("text: hi", "text: hello"))
+    assert "on trial" in operator("reload", "--confirm", "60s")
+    assert operator.get("/hello").body == b"hello"
+    operator("abort")
+    assert operator.get("/hello").body == b"hi"
 
 
 def test_top(operator):

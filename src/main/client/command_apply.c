@@ -5,26 +5,42 @@
 
 enum { PATH_MAX_BYTES = 4096 };
 
+/* For a change, as the options say. */
+static int
+ask(struct admin *a, struct admin_call *call, const char *place)
+{
+    struct text path;
+    int status;
+
+    text_init(&path, PATH_MAX_BYTES);
+    text_put(&path, slice_str(place));
+    changes_put_query(a->arguments, &path);
+    text_byte(&path, '\0');
+    call->path = path.at;
+    status = path.full ? command_usage(a->arguments->command, "the comment is too long")
+                       : changes_ask(a, call);
+    text_free(&path);
+    return status;
+}
+
+static int
+post(struct admin *a, const char *place)
+{
+    struct admin_call call = {.method = METHOD_POST};
+
+    return ask(a, &call, place);
+}
+
 /* ------------------------------------------------------------------ apply */
 
 static int
 apply(struct admin *a)
 {
     struct admin_call call = {.method = METHOD_POST, .type = "application/yaml"};
-    struct text path;
-    int status;
 
     if (!changes_read_configuration(a, arguments_value(a->arguments, "-c"), &call))
         return 2;
-    text_init(&path, PATH_MAX_BYTES);
-    text_literal(&path, "/v1/apply");
-    changes_put_query(a->arguments, &path);
-    text_byte(&path, '\0');
-    call.path = path.at;
-    status = path.full ? command_usage(a->arguments->command, "the comment is too long")
-                       : changes_ask(a, &call);
-    text_free(&path);
-    return status;
+    return ask(a, &call, "/v1/apply");
 }
 
 int
@@ -34,14 +50,6 @@ command_apply(const struct command *self, int argc, char **argv)
 }
 
 /* ------------------------------------------------------------------ trials, reload */
-
-static int
-post(struct admin *a, const char *path)
-{
-    struct admin_call call = {.method = METHOD_POST, .path = path};
-
-    return changes_ask(a, &call);
-}
 
 /* Ends a trial one way or the other. */
 static int
@@ -104,23 +112,15 @@ static int
 rollback(struct admin *a)
 {
     const char *number = arguments_word(a->arguments, 0);
-    struct text path;
+    char place[64];
     uint64_t n;
-    int status;
 
-    if (number && (!slice_to_u64(slice_str(number), INT64_MAX, &n) || n == 0))
+    if (!number)
+        return post(a, "/v1/rollback");
+    if (!slice_to_u64(slice_str(number), INT64_MAX, &n) || n == 0)
         return command_usage(a->arguments->command, "N is the number of a revision");
-    text_init(&path, PATH_MAX_BYTES);
-    if (number)
-        text_printf(&path, "/v1/revisions/%s/restore", number);
-    else
-        text_literal(&path, "/v1/rollback");
-    changes_put_query(a->arguments, &path);
-    text_byte(&path, '\0');
-    status = path.full ? command_usage(a->arguments->command, "the comment is too long")
-                       : post(a, path.at);
-    text_free(&path);
-    return status;
+    snprintf(place, sizeof(place), "/v1/revisions/%llu/restore", (unsigned long long) n);
+    return post(a, place);
 }
 
 int

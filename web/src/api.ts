@@ -138,7 +138,18 @@ export async function whoami(): Promise<void> {
     session.set({ asks: false, why: '', name: value.name, right: value.right });
 }
 
+/** The first character that a field of a request cannot hold: fetch() refuses it before it asks anybody. */
+function misfit(given: string): string | undefined {
+    return [...given].find(letter => !/[\t\x20-\x7e\x80-\xff]/.test(letter));
+}
+
 export async function signIn(given: string): Promise<void> {
+    const wrong = misfit(given);
+
+    if (wrong !== undefined)
+        throw new Problem(0, 'Not a token', /\p{C}/u.test(wrong)
+            ? 'No token has such characters: one of them cannot even be seen.'
+            : `No token has such characters: “${wrong}”.`);
     sessionStorage.setItem(KEY, given);
     try {
         await whoami();

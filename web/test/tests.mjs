@@ -60,6 +60,13 @@ export async function asks_for_a_token(t) {
     await page.getByRole('button', { name: 'Sign in' }).click();
     await t.says('not known to the server');
     expect(await page.evaluate(() => sessionStorage.length) === 0, 'a wrong token is kept');
+    await page.getByLabel('Token').fill('pasted-€');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await t.says('No token has such characters: “€”.');
+    expect(await page.evaluate(() => sessionStorage.length) === 0, 'what cannot be sent is kept');
+    await page.getByLabel('Token').fill('pasted-\u200b');
+    await page.keyboard.press('Enter');
+    await t.says('cannot even be seen');
     await page.getByLabel('Token').fill('admin-token');
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { level: 1, name: 'Traffic' }).waitFor();

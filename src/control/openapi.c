@@ -98,7 +98,13 @@ add_path_parameters(json_t *list, const char *path)
     }
 }
 
-/* Changes of what stands at a JSON Pointer can ask for it to be as it was read. */
+/* It can ask for what it changes to be as it was read. */
+static bool
+changes_configuration(const struct api_operation *o)
+{
+    return o->writes && o->answer && strcmp(o->answer, "Change") == 0;
+}
+
 static void
 add_condition(json_t *list)
 {
@@ -120,7 +126,7 @@ parameters(const struct api_operation *o)
         json_array_append_new(
             list, json_pack("{s:s, s:s, s:s, s:{s:s}}", "name", o->query[i].name, "in", "query",
                             "description", o->query[i].doc, "schema", "type", o->query[i].type));
-    if (is_at_pointer(o) && o->writes)
+    if (changes_configuration(o))
         add_condition(list);
     return list;
 }

@@ -474,10 +474,29 @@ const struct api_schema schemas_configuration[] = {
     {"Sources", "{\"type\":\"object\",\"required\":[\"files\",\"patch\"],\"properties\":{"
                 "\"files\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
                 "\"patch\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}}}}"},
-    {"Plan", "{\"type\":\"object\",\"required\":[\"changes\",\"replayed\",\"different\","
-             "\"warnings\"],\"properties\":{\"changes\":{\"type\":\"array\",\"items\":{\"type\":"
-             "\"object\"}},\"replayed\":{\"type\":\"integer\"},\"different\":{\"type\":\"array\"},"
-             "\"warnings\":{\"type\":\"array\"}}}"},
+    {"Plan",
+     "{\"type\":\"object\",\"required\":[\"changes\",\"counts\",\"replayed\",\"differing\","
+     "\"different\",\"warnings\"],\"properties\":{\"changes\":{\"type\":\"array\",\"items\":{"
+     "\"type\":\"object\",\"required\":[\"kind\",\"what\",\"name\",\"about\",\"path\","
+     "\"before\",\"after\",\"where\"],\"properties\":{\"kind\":{\"type\":\"string\"},\"what\":{"
+     "\"type\":\"string\"},\"name\":{\"type\":[\"string\",\"null\"]},\"about\":{\"type\":["
+     "\"string\",\"null\"]},\"path\":{\"type\":[\"string\",\"null\"]},\"before\":{\"type\":["
+     "\"string\",\"null\"]},\"after\":{\"type\":[\"string\",\"null\"]},\"where\":{\"type\":["
+     "\"string\",\"null\"]}}}},\"counts\":{\"type\":\"object\",\"properties\":{\"added\":{"
+     "\"type\":\"integer\"},\"removed\":{\"type\":\"integer\"},\"changed\":{\"type\":"
+     "\"integer\"},\"moved\":{\"type\":\"integer\"},\"unreachable\":{\"type\":\"integer\"}}},"
+     "\"replayed\":{\"type\":\"integer\"},\"differing\":{\"type\":\"integer\"},\"different\":{"
+     "\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"method\",\"url\","
+     "\"count\",\"before\",\"after\"],\"properties\":{\"method\":{\"type\":\"string\"},\"url\":{"
+     "\"type\":\"string\"},\"count\":{\"type\":\"integer\"},\"before\":{\"type\":\"object\","
+     "\"required\":[\"route\"],\"properties\":{\"route\":{\"type\":[\"string\",\"null\"]},"
+     "\"why\":{\"type\":\"string\"},\"middleware\":{\"type\":\"array\",\"items\":{\"type\":"
+     "\"string\"}},\"to\":{\"type\":[\"string\",\"null\"]},\"says\":{\"type\":\"string\"}}},"
+     "\"after\":{\"type\":\"object\",\"required\":[\"route\"],\"properties\":{\"route\":{"
+     "\"type\":[\"string\",\"null\"]},\"why\":{\"type\":\"string\"},\"middleware\":{\"type\":"
+     "\"array\",\"items\":{\"type\":\"string\"}},\"to\":{\"type\":[\"string\",\"null\"]},"
+     "\"says\":{\"type\":\"string\"}}}}}},\"warnings\":{\"type\":\"array\",\"items\":{\"type\":"
+     "\"string\"}}}}"},
     {"Trial",
      "{\"type\":\"object\",\"required\":[\"state\",\"until\",\"guard\",\"verdict\","
      "\"why\"],\"properties\":{\"state\":{\"enum\":[\"running\",\"kept\",\"reverted\",\"failed\"]},"

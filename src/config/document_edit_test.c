@@ -113,7 +113,7 @@ TEST(put_needs_a_parent)
     EXPECT_STR(complaint(), "there is no `ap`; hint: did you mean `app`?");
     EXPECT_EQ(edit(d, CONFIG_EDIT_PUT, "/routes/7", "to: app"), CONFIG_EDIT_NOT_FOUND);
     EXPECT_EQ(edit(d, CONFIG_EDIT_PUT, "/routes/shop/to/x", "to: app"), CONFIG_EDIT_NOT_FOUND);
-    EXPECT_EQ(edit(d, CONFIG_EDIT_PUT, "x", "to: app"), CONFIG_EDIT_NOT_FOUND);
+    EXPECT_EQ(edit(d, CONFIG_EDIT_PUT, "x", "to: app"), CONFIG_EDIT_SYNTAX);
 }
 
 TEST(put_below_something_short_writes_it_out)

@@ -343,7 +343,7 @@ static void
 put_surely(struct store *s, uint64_t number, size_t bytes)
 {
     for (unsigned i = 0; !testing_put(s, number, bytes, NULL); i++) {
-        CHECK(i < 1000);
+        CHECK(i < 6000);
         usleep(10000);
     }
 }

@@ -47,6 +47,20 @@ def test_what_an_unsafe_method_changed(proxy, pages, method):
     assert not is_kept(proxy, path)
 
 
+@pytest.mark.parametrize("option", ["stale_while_revalidate", "stale_if_error"])
+def test_who_wrote_is_not_given_what_was_there_before(stage, option):
+    """RFC 9111 4.4: without validation it must not be used, stale or not."""
+    pages = Pages(stage)
+    pages["/"] = lambda asked, before: page(f"{asked.method} {before}", MINUTE)
+    proxy = stage.proxy(pages.origin, use=[{"cache": {option: "1h"}}])
+    old = ask(proxy, "/").body
+    assert ask(proxy, "/").body == old
+    ask(proxy, "/", method="POST")
+    if option == "stale_if_error":
+        pages["/"] = page("in trouble", status=503)
+    assert ask(proxy, "/").body != old
+
+
 @pytest.mark.parametrize("method", ["POST", "PURGE"])
 @pytest.mark.parametrize("kept, named", [("x.example", "X.example"), ("X.example.", "x.example"), ("X.EXAMPLE", "x.example.")])
 def test_a_host_is_the_same_however_it_is_spelt(proxy, pages, method, kept, named):

@@ -306,7 +306,8 @@ purge_reference(struct purging *p, struct slice reference)
 void
 cache_purge_after(struct visit *v)
 {
-    struct purging p = {v, true};
+    /* Hard: nobody may be given it as stale either, who wrote least of all. */
+    struct purging p = {.v = v};
     const struct response *r = &v->x->response;
     const struct field *content = fields_get(&r->fields, FIELD_CONTENT_LOCATION);
 

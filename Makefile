@@ -84,7 +84,7 @@ fuzz: fuzz-build ## Fuzz each target for FUZZ_SECONDS (600), keeping what it fin
 
 .PHONY: fuzz-smoke
 fuzz-smoke: fuzz-build ## Fuzz each target for a few seconds
-	@tools/fuzz build-fuzz 3
+	@tools/fuzz build-fuzz 2
 
 .PHONY: bench
 bench: ## Measure side by side with Debian's nginx and HAProxy
